@@ -1,0 +1,19 @@
+/* JSON lines on stderr, one write each, injection-safe. Who knows a secret does not log it. */
+#ifndef OVERREAD_BASE_LOG_H
+#define OVERREAD_BASE_LOG_H
+
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
+
+void log_set_level(enum log_level level);
+
+/* Fields come as (name, value) pairs of strings behind the event, ended by NULL. A name that starts with '#' has a
+ * value that is already JSON (number, true, false). The request id of the running fiber is added by log_context.
+ *     log_line(LOG_LEVEL_INFO, "migrated", "file", name, "#ms", number, NULL); */
+void log_line(enum log_level level, const char *event, ...) __attribute__((sentinel));
+
+/* Request id that log_line adds on this thread; NULL: none. http sets it around each fiber switch. */
+void log_context(const char *request_id);
+
+#endif

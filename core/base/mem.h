@@ -1,0 +1,15 @@
+/* The only door to malloc. Allocation failure ends the process with a log line: the server is stateless, its
+ * supervisor restarts it, and no half-allocated state is ever reasoned about. Sizes that come from outside are
+ * bounded before they get here. */
+#ifndef OVERREAD_BASE_MEM_H
+#define OVERREAD_BASE_MEM_H
+
+#include <stddef.h>
+
+void *mem_alloc(size_t size);                 /* zeroed, never NULL */
+void *mem_array(size_t count, size_t size);   /* zeroed, overflow-checked, never NULL */
+void *mem_resize(void *p, size_t size);       /* never NULL; new bytes are not zeroed */
+char *mem_strdup(const char *s);
+void mem_free(void *p);
+
+#endif
