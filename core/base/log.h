@@ -13,7 +13,9 @@ void log_set_level(enum log_level level);
  *     log_line(LOG_LEVEL_INFO, "migrated", "file", name, "#ms", number, NULL); */
 void log_line(enum log_level level, const char *event, ...) __attribute__((sentinel));
 
-/* Request id that log_line adds on this thread; NULL: none. http sets it around each fiber switch. */
+/* Request id that log_line adds; NULL: none. Each fiber has its own, as has the thread outside of fibers: it is set
+ * once at a fiber's start. The string must live until it is set again or the fiber ends. */
 void log_context(const char *request_id);
+const char *log_context_get(void);
 
 #endif
