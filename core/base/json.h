@@ -16,7 +16,8 @@ int json_parse(struct arena *arena, struct text text, json_t **ret, struct error
 struct text json_render(struct arena *arena, const json_t *json);
 
 /* Members of a request body: each fails with ERROR_UNPROCESSABLE and field "/name". Unknown members are refused by
- * json_only (NULL-ended list of names). An optional member that is absent leaves *ret untouched and gives 0. */
+ * json_object_only (NULL-ended list of names). An optional member that is absent leaves *ret untouched and gives 0;
+ * null is not absent. Codes: field_missing, field_unknown, field_invalid. min and max of a string count characters. */
 int json_object_only(const json_t *object, struct error *err, ...) __attribute__((sentinel));
 int json_get_string(const json_t *object, const char *name, bool required, size_t min, size_t max, const char **ret,
                     struct error *err);
