@@ -85,6 +85,11 @@ bool db_bool(const struct db_result *result, int row, int column);
  * (the connection was away and is back). At most DB_LISTENS channels. */
 #define DB_LISTENS 8
 int db_listen(struct db *db, const char *channel, void (*notify)(void *arg, const char *payload), void *arg);
+/* Nothing more is told to arg, whatever the channel. Not to be called from a notify. */
+void db_unlisten(struct db *db, void *arg);
+
+/* All channels are being heard at this moment. */
+bool db_listening(const struct db *db);
 
 struct db_counters {
     uint64_t sent, failed, dropped, refused; /* refused: queue full or database away */
