@@ -206,6 +206,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     LEFT JOIN people p ON lower(p.email) = lower(address) AND p.disabled_at IS NULL
     LEFT JOIN passwords w ON w.person_id = p.person_id $$;
 
+-- Parameters rose since the password was set: replaces the hash that was just verified, and no other.
+CREATE FUNCTION password_rehash(person uuid, old_phc text, new_phc text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
+$$ UPDATE passwords SET phc = new_phc WHERE person_id = person AND phc = old_phc $$;
+
 -- Opens a session for a person whose password has just been verified. Without a slug the person's only tenant.
 CREATE FUNCTION session_create(person uuid, tenant_slug text, session uuid, token_sha256 text, client_name text)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -353,5 +358,5 @@ GRANT SELECT, INSERT ON idempotency_keys TO overread_app;
 ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION refuse, current_tenant, current_person, current_session_id, current_roles,
-    job_claim, job_done, job_failed, assume_job, login_lookup, session_create, authenticate, idempotent, audit
+    job_claim, job_done, job_failed, assume_job, login_lookup, password_rehash, session_create, authenticate, idempotent, audit
     TO overread_app;

@@ -1,0 +1,47 @@
+/* Subcommands: parse, call, print. No rules. */
+#ifndef OVERREAD_CLI_H
+#define OVERREAD_CLI_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/config.h"
+#include "base/error.h"
+#include "db/db.h"
+#include "http/http.h"
+
+struct cli {
+    const struct config *config;
+    struct arena *arena;
+};
+
+/* "tenant create": words that select the command, then its options. Exit status 0, 1 (it failed, reason on stderr)
+ * or 2 (the command line is wrong). */
+struct cli_command {
+    const char *words;
+    const char *usage;
+    int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the last word */
+};
+
+extern const struct cli_command cli_operator_commands[], cli_server_commands[], cli_tool_commands[];
+
+/* --name VALUE options into *value, flags (value NULL) into *flag; the operands' index is returned, or -1 after a
+ * message. The table ends with a NULL name. */
+struct cli_option {
+    const char *name;
+    const char **value;
+    bool *flag;
+    bool required;
+};
+int cli_options(int argc, char **argv, const struct cli_option *options);
+
+int cli_fail(const struct error *err); /* prints it; returns 1 */
+/* As the owning role; NULL after a message. */
+struct db_session *cli_admin(struct cli *cli);
+int cli_load_plugins(struct cli *cli, struct error *err);
+
+/* All rooms' routes and statements, NULL-ended. */
+extern const struct http_route *const cli_routes[];
+extern const struct db_statement *const cli_statements[];
+
+#endif

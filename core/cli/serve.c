@@ -1,0 +1,221 @@
+#include "cli/cli.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "audit/audit.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/openapi.h"
+#include "grading/grading.h"
+#include "identity/identity.h"
+#include "jobs/jobs.h"
+#include "jobs/thread_pool.h"
+#include "library/library.h"
+#include "reading/reading.h"
+#include "scoreboard/scoreboard.h"
+#include "tenancy/tenancy.h"
+
+enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, SNAPSHOT_MS = 1000 };
+
+static void openapi_get(struct http_request *req)
+{
+    http_reply_json_etag(req, (struct text){openapi_json, openapi_json_size});
+}
+
+static const struct http_route own_routes[] = {
+    {"GET", "/v1/openapi.json", NULL, 0, openapi_get},
+    {0},
+};
+
+const struct http_route *const cli_routes[] = {
+    own_routes,     identity_routes, tenancy_routes,    audit_routes,
+    library_routes, reading_routes,  scoreboard_routes, NULL,
+};
+
+const struct db_statement *const cli_statements[] = {
+    identity_statements, tenancy_statements,    audit_statements, library_statements,
+    reading_statements,  scoreboard_statements, jobs_statements,  NULL,
+};
+
+static const struct job_kind *const job_kinds[] = {&reading_grade_job, NULL};
+
+/* What one loop runs. Its counters are copied out each second, for whichever loop is asked for /metrics. */
+struct loop_rooms {
+    struct db *db;
+    struct grading *grading;
+    struct jobs *jobs;
+    struct loop *loop;
+    struct loop_timer snapshot;
+    pthread_mutex_t lock;
+    struct db_counters db_counters;
+    struct grading_counters grading_counters;
+};
+
+struct server {
+    const struct config *config;
+    struct loop_rooms loops[LOOPS_MAX];
+};
+
+static _Thread_local struct loop_rooms *rooms;
+
+static void take_snapshot(void *arg)
+{
+    struct loop_rooms *r = arg;
+    pthread_mutex_lock(&r->lock);
+    r->db_counters = db_counters(r->db);
+    r->grading_counters = grading_counters(r->grading);
+    pthread_mutex_unlock(&r->lock);
+    loop_timer_start(r->loop, &r->snapshot, SNAPSHOT_MS, take_snapshot, r);
+}
+
+static int loop_start(void *arg, struct loop *loop, int index)
+{
+    struct server *server = arg;
+    const struct config *config = server->config;
+    const struct db_options options = {
+        .conninfo = config->database,
+        .read_connections = config->database_read_connections,
+        .write_connections = config->database_write_connections,
+        .queue_max = config->database_queue,
+        .read_depth = 32,
+        .statements = cli_statements,
+        .authenticate = sql_authenticate,
+        .assume_job = sql_assume_job,
+    };
+    if (index >= LOOPS_MAX)
+        return -1;
+    rooms = &server->loops[index];
+    rooms->loop = loop;
+    pthread_mutex_init(&rooms->lock, NULL);
+    rooms->db = db_create(loop, &options);
+    rooms->grading = grading_create(loop, config->grader_workers);
+    library_loop_start(rooms->db);
+    rooms->jobs = jobs_create(loop, rooms->db, job_kinds, JOBS_AT_ONCE);
+    take_snapshot(rooms);
+    return 0;
+}
+
+static void loop_stop(void *arg, struct loop *loop, int index)
+{
+    (void)arg, (void)loop, (void)index;
+    loop_timer_stop(&rooms->snapshot);
+    rooms->jobs = jobs_destroy(rooms->jobs);
+    library_loop_stop();
+    rooms->grading = grading_destroy(rooms->grading);
+    rooms->db = db_destroy(rooms->db);
+    pthread_mutex_destroy(&rooms->lock);
+}
+
+static bool ready(void *arg, char *why, size_t why_size)
+{
+    (void)arg;
+    if (db_ready(rooms->db))
+        return true;
+    snprintf(why, why_size, "The database is away.");
+    return false;
+}
+
+static void metric(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    bool counter = strcmp(type, "counter") == 0;
+    buffer_printf(out, "# TYPE %s %s\n# HELP %s %s\n%s%s %llu\n", name, type, name, help, name, counter ? "_total" : "",
+                  (unsigned long long)value);
+}
+
+static void metrics(void *arg, struct buffer *out)
+{
+    struct server *server = arg;
+    struct db_counters db = {0};
+    struct grading_counters grading = {0};
+    for (int i = 0; i < LOOPS_MAX && server->loops[i].loop; i++) {
+        struct loop_rooms *r = &server->loops[i];
+        pthread_mutex_lock(&r->lock);
+        db.sent += r->db_counters.sent;
+        db.failed += r->db_counters.failed;
+        db.dropped += r->db_counters.dropped;
+        db.refused += r->db_counters.refused;
+        db.connected += r->db_counters.connected;
+        db.waiting += r->db_counters.waiting;
+        grading.grades += r->grading_counters.grades;
+        grading.retries += r->grading_counters.retries;
+        grading.failures += r->grading_counters.failures;
+        grading.workers_started += r->grading_counters.workers_started;
+        grading.workers_lost += r->grading_counters.workers_lost;
+        pthread_mutex_unlock(&r->lock);
+    }
+    metric(out, "overread_db_statements", "counter", "Statements sent to the database.", db.sent);
+    metric(out, "overread_db_failures", "counter", "Statements that failed.", db.failed);
+    metric(out, "overread_db_dropped", "counter", "Statements dropped before sending: the request was gone.", db.dropped);
+    metric(out, "overread_db_refused", "counter", "Statements refused: queue full or database away.", db.refused);
+    metric(out, "overread_db_connections", "gauge", "Connections up.", db.connected);
+    metric(out, "overread_db_waiting", "gauge", "Statements waiting to be sent.", db.waiting);
+    metric(out, "overread_grades", "counter", "Grades made by workers.", grading.grades);
+    metric(out, "overread_grade_retries", "counter", "Grades tried again after a worker was lost.", grading.retries);
+    metric(out, "overread_grade_failures", "counter", "Grades that no worker could make.", grading.failures);
+    metric(out, "overread_grader_workers_started", "counter", "Worker processes started.", grading.workers_started);
+    metric(out, "overread_grader_workers_lost", "counter", "Worker processes that died or were ended.",
+           grading.workers_lost);
+}
+
+static void log_plugins(void)
+{
+    const struct grading_plugin *const *plugins;
+    int count = grading_plugins(&plugins);
+    for (int i = 0; i < count; i++)
+        if (plugins[i]->broken)
+            log_line(LOG_LEVEL_ERROR, "plugin_broken", "plugin", plugins[i]->id, "reason", plugins[i]->broken, NULL);
+        else
+            log_line(LOG_LEVEL_INFO, "plugin", "plugin", plugins[i]->id, "version", plugins[i]->version, "sha256",
+                     plugins[i]->sha256, NULL);
+}
+
+static void set_log_level(const char *name)
+{
+    static const char *const names[] = {"debug", "info", "warning", "error"};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, names[i]) == 0)
+            log_set_level((enum log_level)i);
+}
+
+static int serve(struct cli *cli, int argc, char **argv)
+{
+    struct error err = {0};
+    struct config config = *cli->config;
+    const struct cli_option none[] = {{0}};
+    if (cli_options(argc, argv, none) != argc)
+        return 2;
+    if (!config.public_url[0])
+        config.public_url = arena_printf(cli->arena, "http://%s", config.listen);
+    set_log_level(config.log_level);
+    if (cli_load_plugins(cli, &err) < 0)
+        return cli_fail(&err);
+    log_plugins();
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE);
+    struct server *server = mem_alloc(sizeof(*server));
+    server->config = &config;
+    identity_init(&config, passwords);
+    library_init(&config);
+    const struct http_options options = {
+        .config = &config,
+        .routes = cli_routes,
+        .loop_start = loop_start,
+        .loop_stop = loop_stop,
+        .ready = ready,
+        .metrics = metrics,
+        .arg = server,
+    };
+    int rc = http_serve(&options, &err);
+    thread_pool_destroy(passwords);
+    grading_registry_unload();
+    mem_free(server);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
+
+const struct cli_command cli_server_commands[] = {
+    {"serve", "                                  serve until SIGTERM", serve},
+    {0},
+};

@@ -1,0 +1,60 @@
+-- name: authenticate
+-- lane: read
+SELECT tenant_id, person_id, session_id FROM authenticate($1, $2);
+
+-- name: login_lookup
+-- lane: read
+SELECT person_id, phc FROM login_lookup($1);
+
+-- name: password_rehash
+-- lane: write
+SELECT password_rehash($1::uuid, $2, $3);
+
+-- name: session_create
+-- lane: write
+SELECT session_create($1::uuid, $2, $3::uuid, $4, $5);
+
+-- name: session_end
+-- lane: write
+-- One's own session, or all of one's own but none of anybody else's: row-level security sees to that.
+WITH ended AS (
+    UPDATE sessions SET ended_at = now()
+    WHERE session_id = coalesce($1::uuid, current_session_id()) AND ended_at IS NULL
+    RETURNING tenant_id, person_id, session_id)
+SELECT session_id, audit(tenant_id, person_id, 'session.ended', session_id::text) FROM ended;
+
+-- name: session_show
+-- lane: read
+SELECT json_build_object('session', s.session_id, 'expires_at', s.expires_at,
+                         'idle_seconds', extract(epoch FROM s.idle)::int,
+                         'person', json_build_object('id', p.person_id, 'name', p.name, 'email', p.email),
+                         'tenant', json_build_object('id', t.tenant_id, 'kind', t.kind, 'slug', t.slug, 'name', t.name),
+                         'roles', to_json(m.roles))
+FROM sessions s
+JOIN people p USING (person_id)
+JOIN tenants t USING (tenant_id)
+JOIN memberships m USING (tenant_id, person_id)
+WHERE s.session_id = current_session_id();
+
+-- name: session_list
+-- lane: read
+SELECT s.session_id, json_build_object('id', s.session_id, 'client', s.client, 'created_at', s.created_at,
+                                       'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
+                                       'current', s.session_id = current_session_id())
+FROM sessions s
+WHERE s.ended_at IS NULL AND s.expires_at > now() AND s.last_seen_at + s.idle > now()
+  AND ($1::uuid IS NULL OR s.session_id > $1::uuid)
+ORDER BY s.session_id
+LIMIT $2::int;
+
+-- name: person_upsert
+-- lane: write
+-- Operator: a person is known by the e-mail address.
+INSERT INTO people (person_id, email, name) VALUES ($1::uuid, $2, $3)
+ON CONFLICT (lower(email)) DO UPDATE SET name = EXCLUDED.name
+RETURNING person_id;
+
+-- name: password_put
+-- lane: write
+INSERT INTO passwords (person_id, phc) VALUES ($1::uuid, $2)
+ON CONFLICT (person_id) DO UPDATE SET phc = EXCLUDED.phc, changed_at = now();

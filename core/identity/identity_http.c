@@ -1,0 +1,114 @@
+#include "identity/identity_http.h"
+
+#include <string.h>
+
+#include "identity/identity_sql.h"
+
+enum { TOKEN_BYTES = 32, SIGN_IN_BODY_MAX = 8192 };
+
+static int sign_in_from_body(struct http_request *req, struct sign_in *ret, bool *ret_cookie, struct error *err)
+{
+    json_t *body;
+    if (http_body_json(req, &body, err) < 0 ||
+        json_object_only(body, err, "email", "password", "tenant", "client", "cookie", NULL) < 0 ||
+        json_get_string(body, "email", true, 1, 254, &ret->email, err) < 0 ||
+        json_get_string(body, "password", true, 1, 1024, &ret->password, err) < 0 ||
+        json_get_string(body, "tenant", false, 1, 63, &ret->tenant, err) < 0 ||
+        json_get_string(body, "client", false, 0, 200, &ret->client, err) < 0 ||
+        json_get_bool(body, "cookie", false, ret_cookie, err) < 0)
+        return -1;
+    return 0;
+}
+
+static void set_cookie(struct http_request *req, const char *token, const char *attributes)
+{
+    http_header_add(req, "set-cookie",
+                    arena_printf(http_arena(req), "%s=%s; Path=/; HttpOnly; SameSite=Lax%s%s", identity_cookie_name(),
+                                 token, identity_cookie_secure() ? "; Secure" : "", attributes));
+}
+
+static void session_post(struct http_request *req)
+{
+    struct arena *arena = http_arena(req);
+    struct sign_in in = {0};
+    bool cookie = false;
+    struct error err = {0};
+    struct text session;
+    struct db_scope scope = {.arena = arena, .as = DB_AS_NOBODY, .gone = http_gone, .gone_arg = req};
+    unsigned char random[TOKEN_BYTES];
+    char token[TOKEN_BYTES * 2];
+    crypto_random(random, sizeof(random));
+    base64url_encode(random, sizeof(random), token);
+    if (sign_in_from_body(req, &in, &cookie, &err) < 0 || identity_sign_in(&scope, &in, token, &session, &err) < 0) {
+        http_reply_error(req, &err);
+        return;
+    }
+    /* The session's JSON is an object: its members go behind ours. */
+    const char *json;
+    if (cookie) {
+        set_cookie(req, token, "");
+        json = arena_copy(arena, session.p, session.len);
+    } else {
+        json = arena_printf(arena, "{\"token\":\"%s\",%s", token, session.p + 1);
+    }
+    http_reply_json(req, 201, text_of(json));
+}
+
+static void end_session(struct http_request *req, const char *session)
+{
+    struct db_scope scope;
+    struct error err = {0};
+    const struct db_result *res;
+    if (identity_scope(req, &scope, &err) < 0 ||
+        db_run(&scope, sql_session_end, (const char *const[]){session}, &res, &err) < 0) {
+        http_reply_error(req, &err);
+        return;
+    }
+    if (db_rows(res) == 0) {
+        error_set(&err, ERROR_NOT_FOUND, "session_not_found", NULL, "You have no such session.");
+        http_reply_error(req, &err);
+        return;
+    }
+    if (!session)
+        set_cookie(req, "", "; Max-Age=0");
+    http_reply(req, 204, NULL, (struct text){0});
+}
+
+static void session_delete(struct http_request *req)
+{
+    end_session(req, NULL);
+}
+
+static void session_revoke(struct http_request *req)
+{
+    struct error err = {0};
+    const char *session;
+    if (path_uuid(req, "session", "session_not_found", &session, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        end_session(req, session);
+}
+
+static void session_get(struct http_request *req)
+{
+    respond_row(req, sql_session_show, NULL, "session_not_found");
+}
+
+static void session_list(struct http_request *req)
+{
+    struct page page;
+    struct error err = {0};
+    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        respond_page(req, sql_session_list, (const char *const[]){page.after, page.limit_plus_one}, &page);
+}
+
+const struct http_route identity_routes[] = {
+    {"POST", "/v1/sessions", NULL, SIGN_IN_BODY_MAX, session_post},
+    {"GET", "/v1/sessions", "*", 0, session_list},
+    {"DELETE", "/v1/sessions/{session}", "*", 0, session_revoke},
+    {"GET", "/v1/session", "*", 0, session_get},
+    {"DELETE", "/v1/session", "*", 0, session_delete},
+    {0},
+};

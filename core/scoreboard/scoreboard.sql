@@ -1,0 +1,48 @@
+-- name: performance_show
+-- lane: read
+-- One's own review in this tenant, a modality each ($1: only this one).
+SELECT json_build_object('items', coalesce(json_agg(json_build_object(
+           'modality', s.modality, 'reads', s.reads, 'correct', s.correct,
+           'last20', window_json(s.ring_correct, 20), 'last50', window_json(s.ring_correct, 50),
+           'score', s.score, 'rank', board_rank(s.tenant_id, s.modality, s.score),
+           'of', board_people(s.tenant_id, s.modality)) ORDER BY s.modality), '[]'::json))
+FROM standings s
+WHERE s.tenant_id = current_tenant() AND s.person_id = current_person() AND s.reads > 0
+  AND ($1::text IS NULL OR s.modality = $1);
+
+-- name: board_tenant
+-- lane: read
+-- $1 modality, $2 limit. The list starts at the top, so that its own order gives the ranks.
+SELECT json_build_object('board', 'tenant', 'modality', $1::text, 'people', board_people(current_tenant(), $1),
+    'items', coalesce((SELECT json_agg(json_build_object(
+            'rank', x.rank, 'name', x.name, 'score', x.score, 'reads', x.reads,
+            'last50', window_json(x.ring_correct, 50), 'me', x.person_id = current_person())
+            ORDER BY x.score DESC, x.person_id)
+        FROM (SELECT t.*, rank() OVER (ORDER BY t.score DESC) AS rank, p.name
+              FROM (SELECT s.* FROM standings s
+                    WHERE s.tenant_id = current_tenant() AND s.modality = $1 AND s.listed AND s.reads > 0
+                    ORDER BY s.score DESC, s.person_id LIMIT $2::int) t
+              JOIN people p USING (person_id)) x), '[]'::json),
+    'me', (SELECT json_build_object('rank', board_rank(s.tenant_id, $1, s.score), 'score', s.score, 'reads', s.reads,
+                                    'last20', window_json(s.ring_correct, 20), 'last50', window_json(s.ring_correct, 50))
+           FROM standings s WHERE s.tenant_id = current_tenant() AND s.person_id = current_person() AND s.modality = $1
+                              AND s.reads > 0));
+
+-- name: board_everybody
+-- lane: read
+SELECT json_build_object('board', 'everybody', 'modality', $1::text, 'people', board_people(everybody(), $1),
+    'items', coalesce((SELECT json_agg(json_build_object('rank', b.rank, 'name', b.name,
+            'score', b.score, 'reads', b.reads, 'last50', b.last50, 'me', b.me) ORDER BY b.rank, b.name)
+        FROM (SELECT *, rank() OVER (ORDER BY score DESC) AS rank FROM board_everybody($1, $2::int)) b), '[]'::json),
+    'me', (SELECT json_build_object('pseudonym', p.pseudonym, 'rank', board_rank(everybody(), $1, s.score),
+                                    'score', s.score, 'reads', s.reads)
+           FROM standings s JOIN pseudonyms p USING (person_id)
+           WHERE s.tenant_id = everybody() AND s.person_id = current_person() AND s.modality = $1 AND s.reads > 0));
+
+-- name: board_join
+-- lane: write
+SELECT board_join($1);
+
+-- name: board_leave
+-- lane: write
+SELECT board_leave();
