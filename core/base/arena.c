@@ -7,8 +7,8 @@
 #include "base/die.h"
 #include "base/mem.h"
 
-/* With AddressSanitizer, or -DOVERREAD_DEBUG_ARENA for valgrind, each allocation is a block of its own, so that an
- * overrun of one is seen and does not silently land in its neighbour. */
+/* With AddressSanitizer, or -DOVERREAD_DEBUG_ARENA for valgrind, each allocation is a block of its own, so
+ * that an overrun of one is seen and does not silently land in its neighbour. */
 #if defined(__SANITIZE_ADDRESS__) || defined(OVERREAD_DEBUG_ARENA)
 #define BLOCK_MIN ((size_t)0)
 #define BLOCK_MAX ((size_t)0)
@@ -70,8 +70,8 @@ static struct block *block_create(size_t size)
     return block;
 }
 
-/* A block that `size` fits into. A large allocation gets one of its own, put behind the one being filled, so that
- * the latter's rest is not lost. */
+/* A block that `size` fits into. A large allocation gets one of its own, put behind the one being filled, so
+ * that the latter's rest is not lost. */
 static struct block *block_for(struct arena *arena, size_t size)
 {
     struct block *first = arena->blocks;

@@ -90,8 +90,7 @@ static const char *text_value(const struct config *config, const struct key *key
     return *(const char *const *)(const void *)((const char *)config + key->offset);
 }
 
-/* --- Values
- * --------------------------------------------------------------------------------------------------- */
+/* --- Values ---------------------------------------------------------------------------------- */
 
 static int refuse(struct error *err, const struct source *source, const struct key *key, const char *want)
 {
@@ -164,8 +163,7 @@ static int set_value(struct config *config, const struct key *key, const char *v
     return 0;
 }
 
-/* --- The file
- * ------------------------------------------------------------------------------------------------- */
+/* --- The file -------------------------------------------------------------------------------- */
 
 static void fail_line(struct reading *reading, const char *field, const char *what, const char *detail)
 {
@@ -233,8 +231,7 @@ static int read_file(struct reading *reading)
     return reading->bad_line ? -1 : 0;
 }
 
-/* --- Where the parts of the program lie
- * ------------------------------------------------------------------------ */
+/* --- Where the parts of the program lie ------------------------------------------------------ */
 
 /* Directory of the running binary, or "." where /proc is not mounted. */
 static const char *binary_dir(void)
@@ -277,8 +274,7 @@ static void derive(struct config *config)
         config->grader = find_part(graders, X_OK);
 }
 
-/* --- Loading
- * -------------------------------------------------------------------------------------------------- */
+/* --- Loading --------------------------------------------------------------------------------- */
 
 static int check(const struct config *config, struct error *err)
 {
@@ -335,8 +331,7 @@ int config_load(const char *path, struct config *ret, struct error *err)
     return 0;
 }
 
-/* --- Printing
- * ------------------------------------------------------------------------------------------------- */
+/* --- Printing -------------------------------------------------------------------------------- */
 
 static bool is_blank(char c)
 {

@@ -150,8 +150,8 @@ void uuid_v7(char ret[UUID_SIZE])
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    /* The 12 bits behind the milliseconds hold their fraction (RFC 9562, section 6.2, method 3): keys made one
-     * after another are neighbours in an index. */
+    /* The 12 bits behind the milliseconds hold their fraction (RFC 9562, section 6.2, method 3): keys made
+     * one after another are neighbours in an index. */
     uint64_t fraction = ((uint64_t)now.tv_nsec % 1000000 << 12) / 1000000;
     uint8_t id[16];
     crypto_random(id + 8, 8);

@@ -1,5 +1,5 @@
-/* The end of the process for what cannot be carried on from: no memory, no randomness, a broken contract between
- * our own functions. Allocates nothing, so that it works when nothing else does. */
+/* The end of the process for what cannot be carried on from: no memory, no randomness, a broken contract
+ * between our own functions. Allocates nothing, so that it works when nothing else does. */
 #ifndef OVERREAD_BASE_DIE_H
 #define OVERREAD_BASE_DIE_H
 

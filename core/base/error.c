@@ -12,7 +12,8 @@ static void copy_bounded(char *ret, size_t size, const char *s)
     ret[len] = '\0';
 }
 
-int error_set(struct error *err, enum error_kind kind, const char *code, const char *field, const char *format, ...)
+int error_set(struct error *err, enum error_kind kind, const char *code, const char *field,
+              const char *format, ...)
 {
     if (!err)
         return -1;

@@ -126,8 +126,8 @@ static void register_thread(void)
     fibers.registered = true;
 }
 
-/* The first frame of every fiber stack. It never returns: a fiber that has ended goes into the pool from here, and
- * is started here again with another function. */
+/* The first frame of every fiber stack. It never returns: a fiber that has ended goes into the pool from
+ * here, and is started here again with another function. */
 static void trampoline(unsigned high, unsigned low)
 {
     /* makecontext passes ints only. */

@@ -80,8 +80,7 @@ struct text json_render(struct arena *arena, const json_t *json)
     return text;
 }
 
-/* --- Members of a request body
- * --------------------------------------------------------------------------------- */
+/* --- Members of a request body --------------------------------------------------------------- */
 
 /* Fails for the member `name`; its JSON pointer has ~ and / escaped (RFC 6901). */
 static int __attribute__((format(printf, 4, 5)))

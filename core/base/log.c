@@ -56,8 +56,8 @@ static void add_string(struct buffer *line, const char *value)
     buffer_json_string(line, t);
 }
 
-/* A value that claims to be JSON already is believed only when it is a number or a word: a caller's mistake must
- * not let anybody write log lines of his own. */
+/* A value that claims to be JSON already is believed only when it is a number or a word: a caller's mistake
+ * must not let anybody write log lines of his own. */
 static bool is_bare_json(const char *value)
 {
     double number;

@@ -32,7 +32,7 @@ struct posted {
 
 struct loop {
     int epoll_fd, timer_fd, post_fd;
-    unsigned depth; /* of loop_turn calls, one within another's callback */
+    unsigned depth;            /* of loop_turn calls, one within another's callback */
     struct loop_watch *closed; /* freed when no event in a batch can name them any more */
 
     struct loop_timer **heap; /* binary, earliest first; heap[0] has index 1 */
@@ -84,7 +84,7 @@ int loop_fd(struct loop *loop)
     return loop->epoll_fd;
 }
 
-/* --- Watches -------------------------------------------------------------------------------------------------- */
+/* --- Watches --------------------------------------------------------------------------------- */
 
 static uint32_t to_epoll(unsigned events)
 {
@@ -135,7 +135,7 @@ static void free_closed(struct loop *loop)
     }
 }
 
-/* --- Timers --------------------------------------------------------------------------------------------------- */
+/* --- Timers ---------------------------------------------------------------------------------- */
 
 static void heap_put(struct loop *loop, unsigned index, struct loop_timer *timer)
 {
@@ -184,7 +184,8 @@ static void arm(struct loop *loop)
     loop->armed_ns = due;
 }
 
-void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t ms, void (*fire)(void *arg), void *arg)
+void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t ms, void (*fire)(void *arg),
+                      void *arg)
 {
     const uint64_t far_ms = (uint64_t)100 * 365 * 24 * 3600 * 1000;
     loop_timer_stop(timer);
@@ -231,7 +232,7 @@ static void fire_due(struct loop *loop)
     arm(loop);
 }
 
-/* --- Posts ---------------------------------------------------------------------------------------------------- */
+/* --- Posts ----------------------------------------------------------------------------------- */
 
 static void drain(int fd)
 {
@@ -255,7 +256,8 @@ void loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* Calls posted by these calls wait for the next turn, so that posting to oneself cannot starve descriptors. */
+/* Calls posted by these calls wait for the next turn, so that posting to oneself cannot starve descriptors.
+ */
 static bool run_posts(struct loop *loop)
 {
     pthread_mutex_lock(&loop->lock);
@@ -272,7 +274,7 @@ static bool run_posts(struct loop *loop)
     return count > 0;
 }
 
-/* --- Turning -------------------------------------------------------------------------------------------------- */
+/* --- Turning --------------------------------------------------------------------------------- */
 
 static void dispatch_watch(struct loop_watch *watch, uint32_t reported)
 {
@@ -280,7 +282,8 @@ static void dispatch_watch(struct loop_watch *watch, uint32_t reported)
         return;
     unsigned events = LOOP_READ | LOOP_WRITE;
     if (!(reported & (EPOLLHUP | EPOLLERR)))
-        events = (reported & EPOLLIN ? (unsigned)LOOP_READ : 0) | (reported & EPOLLOUT ? (unsigned)LOOP_WRITE : 0);
+        events =
+            (reported & EPOLLIN ? (unsigned)LOOP_READ : 0) | (reported & EPOLLOUT ? (unsigned)LOOP_WRITE : 0);
     /* An earlier callback of this batch may have changed what is asked for. */
     if (!(reported & (EPOLLHUP | EPOLLERR)))
         events &= watch->events;

@@ -21,8 +21,11 @@ static struct iovec piece(const char *s)
 void die(const char *what, const char *detail)
 {
     struct iovec line[] = {
-        piece("{\"level\":\"error\",\"event\":\"died\",\"what\":\""), piece(what), piece("\",\"detail\":\""),
-        piece(detail), piece("\"}\n"),
+        piece("{\"level\":\"error\",\"event\":\"died\",\"what\":\""),
+        piece(what),
+        piece("\",\"detail\":\""),
+        piece(detail),
+        piece("\"}\n"),
     };
     /* Nothing is left to be done when even this write fails. */
     ssize_t written = writev(STDERR_FILENO, line, sizeof(line) / sizeof(line[0]));

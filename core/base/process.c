@@ -36,8 +36,7 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-/* --- The child's side: between fork and exec, with other threads' locks perhaps held, so no allocation
- * --------- */
+/* --- The child's side: between fork and exec, with other threads' locks perhaps held, so no allocation  */
 
 static bool limit(__rlimit_resource_t resource, uint64_t value)
 {
@@ -99,8 +98,7 @@ static _Noreturn void run_child(const char *const argv[], char *const environmen
     _exit(127);
 }
 
-/* --- The parent's side
- * ------------------------------------------------------------------------------------------ */
+/* --- The parent's side ----------------------------------------------------------------------- */
 
 static int could_not_start(struct error *err, const char *program, int number)
 {

@@ -186,7 +186,8 @@ void buffer_printf(struct buffer *b, const char *format, ...)
         b->p[b->len] = '\0';
 }
 
-/* Length of the UTF-8 sequence at p, 0 when it is not one (overlong, surrogate, beyond U+10FFFF, cut short). */
+/* Length of the UTF-8 sequence at p, 0 when it is not one (overlong, surrogate, beyond U+10FFFF, cut short).
+ */
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
     if (p[0] < 0x80)
