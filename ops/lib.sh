@@ -96,15 +96,8 @@ build_failed() {
 
 # --- Users and directories --------------------------------------------------------------------------------------
 
-# as_server COMMAND...: as the unprivileged user that owns the cluster and the server. RUN_USER must be set.
-as_server() {
-    if [[ $RUN_USER == "$(id -un)" ]]; then
-        "$@"
-    else
-        setpriv --reuid="$(id -u "$RUN_USER")" --regid="$(id -g "$RUN_USER")" --clear-groups \
-            --inh-caps=-all --no-new-privs env HOME=/nonexistent USER="$RUN_USER" "$@"
-    fi
-}
+# as_server COMMAND...: as the unprivileged user that owns the cluster and the server. choose_user comes first.
+as_server() { "${AS_SERVER[@]}" "$@"; }
 
 # Nothing is ever served as root: root uses the owner of what is there, or a system user made for it.
 choose_user() {
@@ -120,13 +113,18 @@ choose_user() {
     elif [[ -d $dir/pg && ! -O $dir/pg ]]; then
         die "$dir belongs to $(stat -c %U "$dir/pg"): run this with sudo, or choose another --dir"
     fi
+    AS_SERVER=(env)
+    [[ $EUID -ne 0 ]] ||
+        AS_SERVER=(setpriv "--reuid=$RUN_USER" "--regid=$(id -g "$RUN_USER" 2>/dev/null || printf '%s' "$RUN_USER")"
+            --clear-groups --inh-caps=-all --no-new-privs env HOME=/nonexistent "USER=$RUN_USER")
 }
 
 short_hash() { printf '%s' "$1" | sha256sum | cut -c1-12; }
 
-# A Unix socket's path is limited to 107 bytes, and PostgreSQL appends /.s.PGSQL.5432.
+# A Unix socket's path is limited to 107 bytes, PostgreSQL appends /.s.PGSQL.5432, and what stands in connection
+# strings should need no quoting.
 socket_dir() {
-    if [[ ${#1} -le 80 ]]; then
+    if [[ ${#1} -le 80 && ! $1 =~ [^A-Za-z0-9/._-] ]]; then
         printf '%s/run\n' "$1"
     else
         printf '/tmp/overread-%s-%s\n' "$(id -u "$RUN_USER")" "$(short_hash "$1")"
