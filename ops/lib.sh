@@ -42,7 +42,7 @@ missing_packages() {
 # Installs the packages that are missing, and starts none of their services: PostgreSQL must not make a cluster of
 # its own, HAProxy and Prometheus are here for their command lines.
 install_packages() {
-    local missing
+    local missing log
     mapfile -t missing < <(missing_packages "$@")
     [[ ${#missing[@]} -gt 0 ]] || return 0
     command -v apt-get >/dev/null || die "needs a Debian system; install by hand what stands for: ${missing[*]}"
@@ -54,20 +54,25 @@ install_packages() {
     fi
     step "installing ${missing[*]}"
     # One shell, so that sudo asks once, and the guards go away again however it ends.
+    log=$(mktemp)
     # shellcheck disable=SC2016 # the variables are those of the inner shell
     as_root env DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1 bash -euo pipefail -c '
         policy=/usr/sbin/policy-rc.d
         [[ -e $policy ]] || { printf "#!/bin/sh\nexit 101\n" >"$policy"; chmod 755 "$policy"; trap "rm -f $policy" EXIT; }
         conf=/etc/postgresql-common/createcluster.conf
         [[ -e $conf ]] || { mkdir -p "${conf%/*}"; printf "create_main_cluster = false\n" >"$conf"; }
-        apt-get -o DPkg::Lock::Timeout=300 update -q >&2
-        apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends "$@" >&2
+        apt-get -o DPkg::Lock::Timeout=300 update
+        apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
         for service in haproxy prometheus; do
             for package in "$@"; do
                 [[ $package != "$service" ]] || systemctl disable "$service" >/dev/null 2>&1 || true
             done
-        done' install "${missing[@]}" ||
+        done' install "${missing[@]}" >"$log" 2>&1 || {
+        tail -n 30 "$log" >&2
+        rm -f "$log"
         die "apt-get could not install: ${missing[*]} (its message stands above; check the network and apt's sources)"
+    }
+    rm -f "$log"
 }
 
 # --- Building ---------------------------------------------------------------------------------------------------
