@@ -1,5 +1,6 @@
 #include "base/arena.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,12 +11,12 @@
 /* With AddressSanitizer, or -DOVERREAD_DEBUG_ARENA for valgrind, each allocation is a block of its own, so
  * that an overrun of one is seen and does not silently land in its neighbour. */
 #if defined(__SANITIZE_ADDRESS__) || defined(OVERREAD_DEBUG_ARENA)
-#define BLOCK_MIN ((size_t)0)
-#define BLOCK_MAX ((size_t)0)
+#define EACH_APART true
 #else
+#define EACH_APART false
+#endif
 #define BLOCK_MIN ((size_t)4096)
 #define BLOCK_MAX ((size_t)65536)
-#endif
 #define ALIGNMENT ((size_t)16)
 
 struct block {
@@ -77,7 +78,7 @@ static struct block *block_for(struct arena *arena, size_t size)
     struct block *first = arena->blocks;
     if (first && size <= first->size - first->used)
         return first;
-    if (BLOCK_HEAD + size > arena->block_size / 2) {
+    if (EACH_APART || BLOCK_HEAD + size > arena->block_size / 2) {
         struct block *own = block_create(size);
         if (first) {
             own->next = first->next;
@@ -100,7 +101,7 @@ static void *alloc_raw(struct arena *arena, size_t size)
     if (size > PTRDIFF_MAX - 2 * BLOCK_HEAD)
         die("arena_alloc", "size overflow");
     size_t rounded = (size + (size == 0) + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
-    if (BLOCK_MAX == 0)
+    if (EACH_APART)
         rounded = size + (size == 0);
     struct block *block = block_for(arena, rounded);
     char *p = (char *)block + BLOCK_HEAD + block->used;
@@ -139,6 +140,8 @@ char *arena_strdup(struct arena *arena, const char *s)
 
 char *arena_printf(struct arena *arena, const char *format, ...)
 {
+    if (!format) /* gcc 12 with -fsanitize=undefined warns without this */
+        die("arena_printf", "no format");
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
