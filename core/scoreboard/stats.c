@@ -1,0 +1,146 @@
+#include "scoreboard/stats.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include "scoreboard/stats_sort.h"
+
+struct stats_table stats_table_at(size_t n, const uint8_t *truth, const double *score, double threshold)
+{
+    struct stats_table ret = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        const bool called = score[i] >= threshold;
+        if (truth[i])
+            *(called ? &ret.tp : &ret.fn) += 1;
+        else
+            *(called ? &ret.fp : &ret.tn) += 1;
+    }
+    ret.sensitivity = stats_share_of(ret.tp, ret.tp + ret.fn, "no truth-positive read");
+    ret.specificity = stats_share_of(ret.tn, ret.tn + ret.fp, "no truth-negative read");
+    ret.ppv = stats_share_of(ret.tp, ret.tp + ret.fp, "nothing was called positive at this threshold");
+    ret.npv = stats_share_of(ret.tn, ret.tn + ret.fn, "nothing was called negative at this threshold");
+    return ret;
+}
+
+struct stats_number stats_average_precision(struct arena *arena, size_t n, const uint8_t *truth,
+                                            const double *score)
+{
+    if (n == 0)
+        return (struct stats_number){.undefined = "no reads"};
+    struct stats_number ret = stats_precision_recall_area(stats_sorted(arena, n, truth, score), n, -INFINITY);
+    if (ret.undefined)
+        ret.undefined = "no truth-positive read";
+    return ret;
+}
+
+struct stats_number stats_kappa_quadratic(size_t n, const uint8_t *a, const uint8_t *b, unsigned labels)
+{
+    uint64_t rows[STATS_LABELS_MAX] = {0}, columns[STATS_LABELS_MAX] = {0}, observed = 0;
+    double expected = 0;
+
+    assert(labels >= 2 && labels <= STATS_LABELS_MAX);
+    if (n == 0)
+        return (struct stats_number){.undefined = "no reads"};
+    for (size_t i = 0; i < n; i++) {
+        assert(a[i] >= 1 && a[i] <= labels && b[i] >= 1 && b[i] <= labels);
+        const int distance = a[i] - b[i];
+        rows[a[i] - 1]++;
+        columns[b[i] - 1]++;
+        observed += (uint64_t)(distance * distance);
+    }
+    for (unsigned i = 0; i < labels; i++)
+        for (unsigned j = 0; j < labels; j++) {
+            const double distance = (double)i - (double)j;
+            expected += distance * distance * (double)rows[i] * (double)columns[j];
+        }
+    if (!(expected > 0))
+        return (struct stats_number){.undefined = "both gave one and the same category throughout: "
+                                                  "chance agreement is complete"};
+    return (struct stats_number){.value = 1 - (double)observed * (double)n / expected};
+}
+
+static int ascending(const void *pa, const void *pb)
+{
+    const double a = *(const double *)pa, b = *(const double *)pb;
+    return (a > b) - (a < b);
+}
+
+static double median_of(struct arena *arena, size_t n, const double *x)
+{
+    double *sorted = arena_copy(arena, x, n * sizeof(*x));
+
+    qsort(sorted, n, sizeof(*sorted), ascending);
+    return n % 2 ? sorted[n / 2] : sorted[n / 2 - 1] / 2 + sorted[n / 2] / 2;
+}
+
+struct stats_mean stats_mean_of(struct arena *arena, size_t n, const double *x)
+{
+    struct stats_mean ret = {.n = n};
+    double sum = 0, squares = 0;
+
+    if (n == 0) {
+        ret.mean.undefined = ret.median.undefined = ret.deviation.undefined = "no reads";
+        return ret;
+    }
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    ret.mean.value = sum / (double)n;
+    ret.median.value = median_of(arena, n, x);
+    if (n < 2) {
+        ret.deviation.undefined = "a single read has no spread";
+        return ret;
+    }
+    for (size_t i = 0; i < n; i++)
+        squares += (x[i] - ret.mean.value) * (x[i] - ret.mean.value);
+    ret.deviation.value = sqrt(squares / (double)(n - 1));
+    return ret;
+}
+
+struct stats_number stats_discrimination(size_t n, const uint8_t *correct, const double *ability)
+{
+    double right = 0, sum = 0, sum_right = 0, squares = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        right += correct[i] ? 1 : 0;
+        sum += ability[i];
+        sum_right += correct[i] ? ability[i] : 0;
+    }
+    const double count = (double)n, wrong = count - right;
+    if (!(right > 0 && wrong > 0))
+        return (struct stats_number){.undefined = "needs readers who were right and readers who were wrong"};
+
+    const double mean = sum / count;
+    for (size_t i = 0; i < n; i++)
+        squares += (ability[i] - mean) * (ability[i] - mean);
+    if (!(squares > 0))
+        return (struct stats_number){.undefined = "all readers have the same ability elsewhere"};
+
+    const double gap = sum_right / right - (sum - sum_right) / wrong;
+    return (struct stats_number){.value = gap * sqrt(right * wrong / count / squares)};
+}
+
+bool stats_is_small(size_t positive, size_t negative)
+{
+    return positive + negative < STATS_SMALL_READS || positive < STATS_SMALL_CLASS ||
+           negative < STATS_SMALL_CLASS;
+}
+
+struct stats_reads stats_reads_of(struct arena *arena, size_t n, const uint8_t *truth, const uint8_t *score,
+                                  const uint8_t *reference)
+{
+    double *value = arena_array(arena, n, sizeof(*value));
+
+    for (size_t i = 0; i < n; i++)
+        value[i] = score[i];
+    return (struct stats_reads){
+        .n = n,
+        .auroc = stats_auroc(arena, n, truth, value),
+        .average_precision = stats_average_precision(arena, n, truth, value),
+        .at3 = stats_table_at(n, truth, value, 3),
+        .at4 = stats_table_at(n, truth, value, 4),
+        .kappa_quadratic = reference
+                               ? stats_kappa_quadratic(n, score, reference, 5)
+                               : (struct stats_number){.undefined = "no reference categories were given"},
+    };
+}
