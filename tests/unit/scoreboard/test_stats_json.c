@@ -36,12 +36,12 @@ static json_t *report(struct arena *arena, const char *input)
 /* Members by name, like "at.3.sensitivity"; reasons hold slashes and are looked up directly. */
 static const json_t *member(struct arena *arena, const json_t *json, const char *path)
 {
-    char *rest = arena_strdup(arena, path), *save = NULL;
-
-    for (char *name = strtok_r(rest, ".", &save); name; name = strtok_r(NULL, ".", &save)) {
-        json = json_object_get(json, name);
+    for (const char *rest = path; *rest;) {
+        const size_t len = strcspn(rest, ".");
+        json = json_object_get(json, arena_copy(arena, rest, len));
         if (!json)
-            fail_msg("%s: there is no %s", path, name);
+            fail_msg("%s: nothing at %s", path, rest);
+        rest += len + (rest[len] == '.');
     }
     return json;
 }
