@@ -56,6 +56,12 @@ void http_reply_error(struct http_request *req, const struct error *err);
 /* An immutable file; etag is the hex content hash. Range, If-None-Match, HEAD. 404 problem when it is not there. */
 void http_reply_file(struct http_request *req, const char *path, const char *content_type, const char *etag);
 
+/* --- Routes that http itself answers, for the check against the OpenAPI document; ended by a NULL method -------------
+ * GET /healthz  200 as long as the process lives
+ * GET /readyz   200, or a 503 problem that says why; red first when the server stops
+ * GET /metrics  OpenMetrics 1.0 when Accept asks for it, else the older text format 0.0.4 (promtool, curl) */
+extern const struct http_route http_builtin_routes[];
+
 /* --- The server ------------------------------------------------------------------------------------------------ */
 struct http_options {
     const struct config *config;
@@ -72,7 +78,8 @@ struct http_options {
 };
 
 /* Serves until SIGTERM or SIGINT, then stops gracefully: readiness goes red, accepted requests finish, idle
- * connections close, within config->stop_timeout_ms. Returns 0, or -1 if it could not start. Call it once.
+ * connections close, within config->stop_timeout_ms. Returns 0, or -1 if it could not start. Threads that exist
+ * before must have both signals blocked. When requests outlive the timeout, their loop ends without loop_stop.
  * `ready_line`: the address it listens on is logged as event "listening" once every loop accepts. */
 int http_serve(const struct http_options *options, struct error *err);
 

@@ -1,0 +1,144 @@
+#include "http/http_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+
+#define CHUNK ((size_t)128 * 1024)
+
+/* libh2o's own h2o_file_send knows neither HEAD nor Range. Lies in the h2o request's pool. */
+struct sender {
+    h2o_generator_t super;
+    int fd;
+    off_t offset;
+    uint64_t left;
+    char *chunk;
+};
+
+static void finish(struct sender *sender)
+{
+    close(sender->fd);
+    sender->fd = -1;
+}
+
+static void on_stop(h2o_generator_t *self, h2o_req_t *h2o)
+{
+    (void)h2o;
+    finish((struct sender *)self);
+}
+
+static void on_proceed(h2o_generator_t *self, h2o_req_t *h2o)
+{
+    struct sender *sender = (struct sender *)self;
+    size_t wanted = sender->left < CHUNK ? (size_t)sender->left : CHUNK;
+    ssize_t got;
+
+    do {
+        got = pread(sender->fd, sender->chunk, wanted, sender->offset);
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) { /* shorter than it was: the promised length cannot be kept, the connection ends */
+        finish(sender);
+        h2o_send(h2o, NULL, 0, H2O_SEND_STATE_ERROR);
+        return;
+    }
+    sender->offset += got;
+    sender->left -= (uint64_t)got;
+    bool last = sender->left == 0;
+    if (last)
+        finish(sender);
+    h2o_iovec_t part = h2o_iovec_init(sender->chunk, (size_t)got);
+    h2o_send(h2o, &part, 1, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
+}
+
+static void send_part(struct http_request *req, int fd, uint64_t first, uint64_t len)
+{
+    h2o_req_t *h2o = req->h2o;
+    struct sender *sender = h2o_mem_alloc_pool(&h2o->pool, sizeof(*sender));
+
+    *sender = (struct sender){.super = {on_proceed, on_stop}, .fd = fd, .offset = (off_t)first, .left = len};
+    h2o->res.content_length = len;
+    h2o_start_response(h2o, &sender->super);
+    if (request_is_head(req) || len == 0) {
+        finish(sender);
+        h2o_send(h2o, NULL, 0, H2O_SEND_STATE_FINAL);
+        return;
+    }
+    req->reply_bytes = len;
+    sender->chunk = h2o_mem_alloc_pool(&h2o->pool, len < CHUNK ? (size_t)len : CHUNK);
+    on_proceed(&sender->super, h2o);
+}
+
+static int open_file(const char *path, uint64_t *ret_size, struct error *err)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+        error_set(err, ERROR_UNAVAILABLE, "busy", NULL, "Too many files are being read; try again.");
+        err->retry_after = 1;
+        return -1;
+    }
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
+        if (fd >= 0)
+            close(fd);
+        return error_set(err, ERROR_NOT_FOUND, "no_such_file", NULL, "The file is not there.");
+    }
+    *ret_size = (uint64_t)status.st_size;
+    return fd;
+}
+
+/* A range of another version than the client has is not what it wants. */
+static enum field_range wanted_range(const struct http_request *req, const char *quoted_etag, uint64_t size,
+                                     uint64_t *first, uint64_t *len)
+{
+    struct text range, version;
+
+    *first = 0;
+    *len = size;
+    if (!http_header(req, "range", &range) || !text_is(req->method, "GET"))
+        return FIELD_RANGE_NONE;
+    if (http_header(req, "if-range", &version) && !text_is(version, quoted_etag))
+        return FIELD_RANGE_NONE;
+    return field_range(range, size, first, len);
+}
+
+void http_reply_file(struct http_request *req, const char *path, const char *content_type, const char *etag)
+{
+    const char *quoted = arena_printf(req->arena, "\"%s\"", etag);
+    struct error err = {0};
+    struct text known;
+    uint64_t size = 0, first, len;
+    int fd = open_file(path, &size, &err);
+
+    if (fd < 0) {
+        http_reply_error(req, &err);
+        return;
+    }
+    bool unchanged = http_header(req, "if-none-match", &known) && field_etag_listed(known, text_of(etag));
+    enum field_range range = wanted_range(req, quoted, size, &first, &len);
+    if (!unchanged && range == FIELD_RANGE_UNSATISFIABLE) {
+        close(fd);
+        http_header_add(req, "content-range", arena_printf(req->arena, "bytes */%" PRIu64, size));
+        error_set(&err, ERROR_INVALID, "range_not_satisfiable", NULL, "The file has no such range.");
+        reply_problem(req, 416, &err);
+        return;
+    }
+    http_header_add(req, "etag", quoted);
+    http_header_add(req, "cache-control", "private, max-age=31536000, immutable");
+    if (unchanged) {
+        close(fd);
+        reply_empty(req, 304);
+        return;
+    }
+    http_header_add(req, "accept-ranges", "bytes");
+    if (range == FIELD_RANGE_PART)
+        http_header_add(req, "content-range",
+                        arena_printf(req->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + len - 1, size));
+    http_header_add(req, "content-type", content_type);
+    if (!reply_begin(req, range == FIELD_RANGE_PART ? 206 : 200)) {
+        close(fd);
+        return;
+    }
+    send_part(req, fd, first, len);
+}
