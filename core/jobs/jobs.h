@@ -24,6 +24,7 @@ struct job_kind {
 };
 
 extern const struct db_statement jobs_statements[];
+extern const struct db_statement *const sql_assume_job; /* for db_options */
 
 struct jobs;
 /* Polls each second, and at once on NOTIFY overread_jobs. At most `concurrency` at a time on this loop. */
