@@ -195,7 +195,8 @@ static void a_report_of_lesions_has_exactly_the_documented_members(void **state)
 
 static void a_given_case_score_replaces_the_highest_confidence(void **state)
 {
-#define ROWS "\"lesion_results\":{\"a\":[[1,2,0.3]],\"b\":[[0,1,0]]},\"case_target\":{\"a\":1,\"b\":0}"
+#define ROWS                                                                                                 \
+    "\"lesion_results\":{\"a\":[[1,2,0.3],[0,0.5,0]],\"b\":[[0,1,0]]},\"case_target\":{\"a\":1,\"b\":0}"
     const json_t *highest = report(*state, "{" ROWS "}");
     const json_t *given = report(*state, "{" ROWS ",\"case_score\":{\"a\":2,\"b\":3.5}}");
 

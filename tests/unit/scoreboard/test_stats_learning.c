@@ -137,6 +137,7 @@ static void the_level_of_the_change_point_test_is_five_percent(void **state)
             correct[i] = i >= m && (i >= 100 - m || i % 2 == 0);
         const struct stats_change_point ret = stats_change_point(100, correct);
         assert_value(ret.k, (double)m / 2);
+        assert_int_equal(ret.last_before, m); /* the first of the reads where K is reached */
         assert_within(ret.p_value.value, p[which], 1e-6);
         assert_int_equal(ret.change, change[which]);
     }
