@@ -14,13 +14,6 @@
 #define WAIT_MS 5000
 #define LOG_MAX ((size_t)1024 * 1024)
 
-/* libh2o keeps its recycled buffers when a thread ends. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:h2o_mem_alloc_recycle\nleak:h2o_evloop_create\n";
-}
-
 static int log_fd = -1, real_stderr = -1;
 static char log_text[LOG_MAX];
 
