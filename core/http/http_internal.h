@@ -40,6 +40,8 @@ struct http_loop {
     bool draining;
     uint64_t deadline_ns; /* of the drain */
     struct metrics metrics;
+    uint8_t random[1536];  /* for ids, which are no secrets: one call to the generator for many requests */
+    size_t random_left;
 };
 
 struct http_server {

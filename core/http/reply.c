@@ -109,9 +109,8 @@ bool reply_begin(struct http_request *req, int status)
         return false;
     }
     http_header_add(req, "x-request-id", req->id);
-    if (req->trace_id[0])
-        http_header_add(req, "traceparent",
-                        arena_printf(req->arena, "00-%s-%s-%s", req->trace_id, req->span_id, req->trace_flags));
+    http_header_add(req, "traceparent",
+                    arena_printf(req->arena, "00-%s-%s-%s", req->trace_id, req->span_id, req->trace_flags));
     req->replied = true;
     req->status = status;
     req->h2o->res.status = status;

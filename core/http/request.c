@@ -67,10 +67,11 @@ static void account(struct http_request *req)
 {
     uint64_t ns = clock_monotonic_ns() - req->started_ns;
     const struct http_route *route = req->match.route;
+    unsigned long long us = ns / 1000;
     char status[16], ms[32], bytes[24];
 
     snprintf(status, sizeof(status), "%d", req->status);
-    snprintf(ms, sizeof(ms), "%.3f", (double)ns / 1e6);
+    snprintf(ms, sizeof(ms), "%llu.%03llu", us / 1000, us % 1000);
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)req->reply_bytes);
     log_context(req->id);
     log_line(LOG_LEVEL_INFO, "request", "method", route || req->method.len <= METHOD_LOGGED ? req->method.p : "",
@@ -171,20 +172,50 @@ static struct text find_peer(struct http_request *req)
     return text_of(host);
 }
 
+static void take_random(struct http_loop *loop, uint8_t *ret, size_t len)
+{
+    if (loop->random_left < len) {
+        crypto_random(loop->random, sizeof(loop->random));
+        loop->random_left = sizeof(loop->random);
+    }
+    loop->random_left -= len;
+    memcpy(ret, loop->random + loop->random_left, len);
+}
+
+/* Request id: a UUIDv7 (RFC 9562, section 5.7). The same digits are the trace id of a trace that begins here. */
+static void set_ids(struct http_request *req)
+{
+    static const unsigned char GROUPS[] = {8, 4, 4, 4, 12};
+    uint64_t ms = (uint64_t)clock_wall_ms();
+    const char *digits = req->trace_id;
+    char *out = req->id;
+    uint8_t bytes[16], span[8];
+
+    take_random(req->loop, bytes, sizeof(bytes));
+    take_random(req->loop, span, sizeof(span));
+    for (int i = 0; i < 6; i++)
+        bytes[i] = (uint8_t)(ms >> (40 - 8 * i));
+    bytes[6] = (uint8_t)(0x70 | (bytes[6] & 0x0f));
+    bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3f));
+    hex_encode(bytes, sizeof(bytes), req->trace_id);
+    hex_encode(span, sizeof(span), req->span_id);
+    memcpy(req->trace_flags, "00", 3);
+    for (size_t i = 0; i < sizeof(GROUPS); i++) {
+        memcpy(out, digits, GROUPS[i]);
+        digits += GROUPS[i];
+        out += GROUPS[i];
+        *out++ = i + 1 < sizeof(GROUPS) ? '-' : '\0';
+    }
+}
+
 /* A trace begun by the caller goes on, with a span of ours. */
 static void set_trace(struct http_request *req)
 {
-    unsigned char random[24];
     char parent[SPAN_ID_SIZE];
     struct text header;
 
-    crypto_random(random, sizeof(random));
-    if (!http_header(req, "traceparent", &header) ||
-        !field_traceparent(header, req->trace_id, parent, req->trace_flags)) {
-        hex_encode(random, 16, req->trace_id);
-        memcpy(req->trace_flags, "00", 3);
-    }
-    hex_encode(random + 16, 8, req->span_id);
+    if (http_header(req, "traceparent", &header))
+        field_traceparent(header, req->trace_id, parent, req->trace_flags);
 }
 
 /* --- Guard: what no handler should see ----------------------------------------------------------------------------- */
@@ -282,7 +313,7 @@ int request_on_h2o(h2o_handler_t *self, h2o_req_t *h2o)
     struct http_request *req = create(loop, h2o);
 
     (void)self;
-    uuid_v7(req->id);
+    set_ids(req);
     req->method = keep(req, h2o->input.method);
     req->target = keep(req, h2o->input.path);
     if (guard(req) < 0) {

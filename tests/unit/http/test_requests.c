@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include "base/crypto.h"
 
 static struct fixture server;
 static char file_path[] = "/tmp/overread-http-XXXXXX";
@@ -471,6 +472,8 @@ static void a_trace_goes_on_with_a_span_of_ours_and_is_logged(void **state)
     reply = client_ask(&server, "GET /show/1 HTTP/1.1\r\n");
     assert_int_equal(strlen(reply_field(&reply, "traceparent")), 55);
     assert_null(strstr(reply_field(&reply, "traceparent"), trace));
+    assert_true(uuid_valid(text_of(reply_field(&reply, "x-request-id"))));
+    assert_int_equal(reply_field(&reply, "x-request-id")[14], '7');
 }
 
 /* --- Files --------------------------------------------------------------------------------------------------------- */
