@@ -12,7 +12,7 @@ FOUNDATION = {
     "grading": ["base"],
     "jobs": ["base", "db"],
 }
-CHAIN = ["audit", "identity", "tenancy", "billing", "library", "reading"]  # each may use those before it
+CHAIN = ["identity", "tenancy", "audit", "billing", "library", "reading"]  # each may use those before it
 ENDS = ["scoreboard", "discussion", "teaching"]  # these use the whole chain, and do not know each other
 ALLOWED = dict(FOUNDATION)
 for place, room in enumerate(CHAIN):

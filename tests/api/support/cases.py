@@ -5,7 +5,7 @@ import json
 class Case:
     def __init__(self, folder):
         self.folder = folder
-        self.manifest = self._read("manifest.json")
+        self.manifest = self._read("case.json")
         self.truth = self._read("truth.json")
         self.slug = (self.manifest or {}).get("slug", folder.name)
         self.id = None  # set from what the import prints

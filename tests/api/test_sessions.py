@@ -1,0 +1,189 @@
+"""Signing in and out: opaque sessions, cookie or bearer, idle and absolute expiry."""
+import time
+
+import pytest
+from support.reads import assert_problem, unknown_id
+
+
+def sign_in(client, person, **body):
+    return client.post("/v1/sessions", json={"email": person.email, "password": person.password,
+                                             "tenant": person.tenant.slug, **body})
+
+
+def test_a_person_signs_in_and_is_told_who_and_where_she_is(tenant, client):
+    trust = tenant("trainee,educator")
+    session = trust["trainee"].login()
+    who = client(trust["trainee"]).get("/v1/session").json()
+    assert session["token"] and "token" not in who
+    assert who["person"]["email"] == trust["trainee"].email
+    assert who["tenant"]["slug"] == trust.slug and who["roles"] == ["trainee", "educator"]
+
+
+def test_the_tenant_need_not_be_named_by_who_has_only_one(tenant, client):
+    person = tenant("trainee")["trainee"]
+    reply = client().post("/v1/sessions", json={"email": person.email.upper(), "password": person.password})
+    assert reply.status_code == 201
+
+
+def test_who_belongs_to_two_tenants_must_say_which(tenant, client, server):
+    trust, other = tenant("trainee"), tenant()
+    person = trust["trainee"]
+    other.add("trainee", email=person.email, name=person.name, password=person.password)
+    reply = client().post("/v1/sessions", json={"email": person.email, "password": person.password})
+    assert_problem(reply, 422, "tenant_required", "/tenant")
+
+
+@pytest.mark.parametrize("change", [{"email": "nobody@example.org"}, {"password": "wrong horse battery staple"},
+                                    {"tenant": "no-such-tenant"}])
+def test_unknown_address_wrong_password_and_foreign_tenant_look_the_same(tenant, client, change):
+    person = tenant("trainee")["trainee"]
+    problem = assert_problem(sign_in(client(), person, **change), 401, "sign_in_failed")
+    assert problem["detail"] == "The e-mail address, the password or the tenant is not right."
+
+
+@pytest.mark.parametrize("body, field", [
+    ({"password": "x"}, "/email"), ({"email": "a@b"}, "/password"), ({"email": 1, "password": "x"}, "/email"),
+    ({"email": "a@b", "password": "x" * 2000}, "/password"), ({"email": "a@b", "password": "x", "extra": 1}, "/extra"),
+    ({"email": "a@b", "password": "x", "cookie": "yes"}, "/cookie")])
+def test_a_sign_in_with_a_wrong_field_names_it(client, body, field):
+    assert_problem(client().post("/v1/sessions", json=body), 422, field=field)
+
+
+def test_sign_out_ends_the_session_at_once(tenant, client):
+    me = client(tenant("trainee")["trainee"])
+    assert me.delete("/v1/session").status_code == 204
+    assert_problem(me.get("/v1/session"), 401, "session_ended")
+
+
+def test_ones_sessions_are_listed_and_revoked_one_by_one(tenant, client):
+    person = tenant("trainee")["trainee"]
+    first = person.login()
+    with_first = client(person)
+    person.login()
+    here = client(person)
+    listed = here.get("/v1/sessions").json()["items"]
+    assert {s["id"] for s in listed} >= {first["session"]} and sum(s["current"] for s in listed) == 1
+    assert here.delete(f"/v1/sessions/{first['session']}").status_code == 204
+    assert_problem(with_first.get("/v1/session"), 401, "session_ended")
+    assert_problem(here.delete(f"/v1/sessions/{first['session']}"), 404, "session_not_found")
+
+
+def test_nobody_revokes_another_persons_session(tenant, client):
+    trust = tenant("trainee", "administrator")
+    session = trust["trainee"].login()["session"]
+    assert_problem(client(trust["administrator"]).delete(f"/v1/sessions/{session}"), 404, "session_not_found")
+    assert client(trust["trainee"]).get("/v1/session").status_code == 200
+
+
+def test_an_idle_session_ends(tenant, client):
+    person = tenant("trainee", options=("--session-idle", "1 second"))["trainee"]
+    me = client(person)
+    assert me.get("/v1/session").status_code == 200
+    time.sleep(1.2)
+    assert_problem(me.get("/v1/session"), 401, "session_ended")
+
+
+def test_a_session_in_use_ends_at_its_absolute_limit(tenant, client):
+    person = tenant("trainee", options=("--session-absolute", "2 seconds"))["trainee"]
+    me = client(person)
+    deadline = time.monotonic() + 10
+    while (status := me.get("/v1/session").status_code) == 200 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert status == 401
+
+
+def test_without_a_session_the_reply_says_how_to_get_one(client):
+    problem = assert_problem(client().get("/v1/cases"), 401, "session_required")
+    assert "POST /v1/sessions" in problem["detail"]
+
+
+@pytest.mark.parametrize("header", ["Basic dGVzdDp0ZXN0", "Bearer ", "Bearer nonsense", "Bearer " + "x" * 3000])
+def test_a_token_that_is_none_is_refused(client, header):
+    assert_problem(client().get("/v1/cases", headers={"Authorization": header}), 401)
+
+
+def test_a_browser_gets_a_cookie_and_no_token(tenant, client, server):
+    person = tenant("trainee")["trainee"]
+    browser = client()
+    reply = sign_in(browser, person, cookie=True)
+    assert reply.status_code == 201 and "token" not in reply.json()
+    cookie = reply.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/" in cookie
+    assert browser.get("/v1/session").json()["person"]["email"] == person.email
+
+
+def test_an_unsafe_request_with_the_cookie_needs_our_origin_and_header(tenant, client, server, demo_cases):
+    browser = client()
+    sign_in(browser, tenant("trainee")["trainee"], cookie=True)
+    body = {"case": demo_cases[0].id}
+    assert_problem(browser.post("/v1/reads", json=body), 403, "cross_origin")
+    evil = {"Origin": "https://evil.example", "X-Overread": "1"}
+    assert_problem(browser.post("/v1/reads", json=body, headers=evil), 403, "cross_origin")
+
+
+def test_with_our_origin_and_header_the_cookie_is_as_good_as_a_token(tenant, server_with, demo_cases):
+    person = tenant("trainee")["trainee"]
+    with server_with(public_url="https://learn.example.org", cookie_secure="off").client() as browser:
+        sign_in(browser, person, cookie=True)
+        ours = {"Origin": "https://learn.example.org", "X-Overread": "1"}
+        assert browser.post("/v1/reads", json={"case": demo_cases[0].id}, headers=ours).status_code == 201
+
+
+def test_behind_tls_the_cookie_is_host_bound_and_secure(tenant, server_with):
+    person = tenant("trainee")["trainee"]
+    with server_with(cookie_secure="on").client() as browser:
+        cookie = sign_in(browser, person, cookie=True).headers["set-cookie"]
+        assert cookie.startswith("__Host-overread=") and "Secure" in cookie
+
+
+def test_a_suspended_tenant_is_refused_at_once_and_let_in_again(tenant, client, server):
+    trust = tenant("trainee")
+    me = client(trust["trainee"])
+    assert me.get("/v1/session").status_code == 200
+    server.cli("tenant", "suspend", trust.slug)
+    assert_problem(me.get("/v1/session"), 403, "tenant_suspended")
+    assert_problem(sign_in(client(), trust["trainee"]), 403, "tenant_suspended")
+    server.cli("tenant", "resume", trust.slug)
+    assert me.get("/v1/session").status_code == 200
+
+
+def test_tokens_and_passwords_are_never_stored_or_logged(tenant, client, server, pg):
+    person = tenant("trainee")["trainee"]
+    client(person).get("/v1/session")
+    hashes = pg.query("SELECT phc FROM passwords WHERE person_id = %s", (person.id,))
+    assert hashes[0][0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    log = "\n".join(server.lines)
+    assert person.token not in log and person.password not in log and person.email not in log
+
+
+def test_a_weaker_hash_is_renewed_at_the_next_sign_in(tenant, pg):
+    person = tenant("trainee")["trainee"]
+    person.login()
+    # "password" hashed by the argon2 tool with m=4096,t=3,p=1 (RFC 9106 encoding).
+    import subprocess
+    weak = subprocess.run(["argon2", "somesaltsomesalt", "-id", "-t", "1", "-k", "4096", "-p", "1", "-e"],
+                          input=person.password, capture_output=True, text=True, check=True).stdout.strip()
+    pg.query("UPDATE passwords SET phc = %s WHERE person_id = %s", (weak, person.id))
+    person.login()
+    renewed = pg.query("SELECT phc FROM passwords WHERE person_id = %s", (person.id,))[0][0]
+    assert renewed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_a_short_password_is_refused_at_the_command_line(tenant, server):
+    trust = tenant()
+    result = server.cli("person", "add", "--tenant", trust.slug, "--email", "short@example.org", "--name", "S",
+                        "--role", "trainee", "--password-stdin", stdin="short\n", check=False)
+    assert result.returncode == 1 and "password_too_short" in result.stderr
+
+
+def test_an_unknown_role_is_refused_at_the_command_line(tenant, server):
+    trust = tenant()
+    result = server.cli("person", "add", "--tenant", trust.slug, "--email", "r@example.org", "--name", "R",
+                        "--role", "emperor", check=False)
+    assert result.returncode == 1 and result.stderr
+
+
+def test_the_session_of_an_unknown_id_is_not_found(tenant, client):
+    me = client(tenant("trainee")["trainee"])
+    assert_problem(me.delete(f"/v1/sessions/{unknown_id()}"), 404, "session_not_found")
+    assert_problem(me.delete("/v1/sessions/not-an-id"), 404, "session_not_found")

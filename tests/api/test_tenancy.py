@@ -1,0 +1,142 @@
+"""Tenants: who belongs to one, who may see what, and that no tenant sees another's."""
+import threading
+
+import pytest
+from support.reads import assert_problem, open_read, read_case, submit, truth_as_answer
+
+TABLES_WITHOUT_TENANT = {
+    "people": "own memberships decide",
+    "passwords": "reached by login_lookup only",
+    "modalities": "shared",
+    "case_versions": "its case decides", "case_truths": "the application may not read it", "case_files": "its case decides",
+    "pseudonyms": "own row only",
+    "jobs": "reached by functions only",
+}
+
+
+def test_the_tenant_is_shown_to_its_members(tenant, client):
+    trust = tenant("trainee", "administrator")
+    shown = client(trust["trainee"]).get("/v1/tenant").json()
+    assert shown["slug"] == trust.slug and shown["members"] == 2
+
+
+def test_educators_and_administrators_list_the_members(tenant, client):
+    trust = tenant("trainee", "educator", "administrator")
+    for role in ("educator", "administrator"):
+        members = client(trust[role]).get("/v1/tenant/members").json()["items"]
+        assert {m["email"] for m in members} == {p.email for p in trust.people}
+
+
+@pytest.mark.parametrize("path", ["/v1/tenant/members", "/v1/audit"])
+def test_a_trainee_is_refused_an_administrators_route(tenant, client, path):
+    assert_problem(client(tenant("trainee")["trainee"]).get(path), 403, "role_required")
+
+
+def test_pages_of_members_come_with_a_cursor_and_miss_nobody(tenant, client):
+    trust = tenant("administrator", *["trainee"] * 5)
+    me, seen, after = client(trust["administrator"]), [], None
+    while True:
+        page = me.get("/v1/tenant/members", params={"limit": 2, **({"after": after} if after else {})}).json()
+        seen += [m["person"] for m in page["items"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert sorted(seen) == sorted(p.id for p in trust.people) and len(seen) == 6
+
+
+def test_the_audit_log_shows_the_tenants_own_entries_newest_first(tenant, client):
+    trust, other = tenant("administrator", "trainee"), tenant("administrator")
+    trust["trainee"].login()
+    other["administrator"].login()
+    entries = client(trust["administrator"]).get("/v1/audit").json()["items"]
+    assert [e["entry"] for e in entries] == sorted((e["entry"] for e in entries), reverse=True)
+    assert trust["trainee"].id in {e["person"] for e in entries if e["action"] == "session.created"}
+    assert other["administrator"].id not in {e["person"] for e in entries}
+
+
+def test_the_audit_log_cannot_be_changed_by_anybody(pg, tenant):
+    tenant("administrator")
+    for statement in ("UPDATE audit_log SET action = 'x'", "DELETE FROM audit_log", "TRUNCATE audit_log"):
+        with pytest.raises(Exception, match="never changed"):
+            pg.query(statement)
+
+
+def test_every_table_forces_row_level_security(pg):
+    tables = pg.query("""SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND c.relname <> 'overread_migrations'""")
+    assert len(tables) > 15
+    assert [t for t in tables if not (t[1] and t[2])] == []
+
+
+def test_every_policy_of_the_application_asks_for_tenant_or_person(pg):
+    policies = pg.query("""SELECT tablename, coalesce(qual, '') || coalesce(with_check, '') FROM pg_policies
+        WHERE schemaname = 'public' AND 'overread_app' = ANY (roles)""")
+    assert policies
+    free = {table for table, rule in policies if "current_tenant()" not in rule and "current_person()" not in rule}
+    assert free <= set(TABLES_WITHOUT_TENANT)
+
+
+def test_the_application_role_owns_nothing_and_bypasses_nothing(pg):
+    assert pg.query("SELECT rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = 'overread_app'") == [
+        (False, False, False)]
+    assert pg.query("SELECT 1 FROM pg_class WHERE relowner = 'overread_app'::regrole") == []
+
+
+@pytest.mark.parametrize("table", ["case_truths", "passwords", "jobs"])
+def test_the_application_role_cannot_read_what_only_functions_may(pg, table):
+    with pytest.raises(Exception, match="permission denied"):
+        pg.query(f"SELECT * FROM {table}", user="overread_app")
+
+
+def test_without_a_session_the_application_role_sees_no_row(pg, tenant, client, demo_cases):
+    read_case(client(tenant("trainee")["trainee"]), demo_cases[0])
+    for table in ("tenants", "people", "memberships", "sessions", "audit_log", "reads", "grades", "drafts", "cases",
+                  "case_versions", "case_files", "standings", "pseudonyms", "idempotency_keys"):
+        assert pg.query(f"SELECT count(*) FROM {table}", user="overread_app") == [(0,)], table
+
+
+def test_another_tenants_read_is_not_found_whatever_is_done_to_it(tenant, client, demo_cases):
+    mine, theirs = client(tenant("trainee")["trainee"]), client(tenant("trainee", "administrator")["trainee"])
+    read = open_read(mine, demo_cases[1])
+    path = f"/v1/reads/{read['id']}"
+    assert_problem(theirs.get(path), 404, "read_not_found")
+    assert_problem(theirs.get(path + "/feedback"), 404, "read_not_found")
+    assert_problem(theirs.put(path + "/draft", json={"answer": {}}), 404, "read_not_found")
+    answer = truth_as_answer(demo_cases[1].truth["truth"])
+    assert_problem(submit(theirs, read, answer), 404, "read_not_found")
+    assert submit(mine, read, answer).status_code == 200
+    assert_problem(theirs.get(path + "/feedback"), 404, "read_not_found")
+
+
+def test_a_colleagues_read_is_not_found_either(tenant, client, demo_cases):
+    trust = tenant("trainee", "trainee")
+    read = open_read(client(trust.people[0]), demo_cases[1])
+    assert_problem(client(trust.people[1]).get(f"/v1/reads/{read['id']}"), 404, "read_not_found")
+
+
+def test_two_tenants_at_once_never_see_a_foreign_row(tenant, client, demo_cases):
+    """Many requests of two tenants share the server's few pipelined connections."""
+    people = [tenant("trainee", "administrator") for _ in range(2)]
+    for trust in people:
+        read_case(client(trust["trainee"]), demo_cases[2])
+    foreign, failures = [], []
+
+    def hammer(trust):
+        me, own = client(trust["administrator"]), {p.email for p in trust.people}
+        reader = client(trust["trainee"])
+        try:
+            mine = {r["id"] for r in reader.get("/v1/reads").json()["items"]}
+            for _ in range(60):
+                foreign.extend({m["email"] for m in me.get("/v1/tenant/members").json()["items"]} - own)
+                foreign.extend({r["id"] for r in reader.get("/v1/reads").json()["items"]} - mine)
+                assert me.get("/v1/tenant").json()["slug"] == trust.slug
+        except Exception as failure:  # a thread's exception would be lost
+            failures.append(failure)
+
+    threads = [threading.Thread(target=hammer, args=(trust,)) for trust in people for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures and foreign == []
