@@ -1,0 +1,102 @@
+/* Fixed-point numbers. A double is turned into an integer once, from its bits and with integer arithmetic only, and
+ * all that follows is integer: no rounding mode, no fused multiply-add and no locale can change a grade. */
+#ifndef OVERREAD_PLUGINS_COMMON_FIXED_H
+#define OVERREAD_PLUGINS_COMMON_FIXED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include "common/value.h"
+
+__extension__ typedef __int128 int128;
+__extension__ typedef unsigned __int128 uint128;
+
+/* number * scale, rounded half away from zero; clamped to +-2^62. scale: 1 to 10^9. number must be finite. */
+static inline int64_t fixed_from_number(double number, uint32_t scale)
+{
+    const uint64_t limit = UINT64_C(1) << 62;
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof(bits));
+    uint64_t mantissa = bits & ((UINT64_C(1) << 52) - 1);
+    int exponent = (int)((bits >> 52) & 0x7ff);
+    if (exponent == 0)
+        exponent = 1; /* subnormal: no hidden bit */
+    else
+        mantissa |= UINT64_C(1) << 52;
+    int shift = 1075 - exponent; /* |number| = mantissa * 2^-shift */
+    uint128 product = (uint128)mantissa * scale;
+    uint128 magnitude;
+    if (product == 0 || shift > 100)
+        magnitude = 0;
+    else if (shift > 0)
+        magnitude = (product + ((uint128)1 << (shift - 1))) >> shift;
+    else
+        magnitude = shift < -40 ? limit : product << -shift;
+    if (magnitude > limit)
+        magnitude = limit;
+    return bits >> 63 ? -(int64_t)magnitude : (int64_t)magnitude;
+}
+
+/* As above; fallback when value is no number. */
+static inline int64_t fixed_from_value(const overread_value *value, uint32_t scale, int64_t fallback)
+{
+    return value_is_number(value) ? fixed_from_number(value->as.number, scale) : fallback;
+}
+
+/* The largest r with r * r <= n. */
+static inline uint64_t fixed_sqrt(uint128 n)
+{
+    uint128 root = 0;
+    for (uint128 bit = (uint128)1 << 126; bit; bit >>= 2) {
+        if (n >= root + bit) {
+            n -= root + bit;
+            root = (root >> 1) + bit;
+        } else {
+            root >>= 1;
+        }
+    }
+    return (uint64_t)root;
+}
+
+/* Quotient rounded half away from zero; divisor > 0. */
+static inline int128 fixed_divide(int128 dividend, int128 divisor)
+{
+    return dividend < 0 ? -((-dividend + divisor / 2) / divisor) : (dividend + divisor / 2) / divisor;
+}
+
+static inline int64_t fixed_absolute(int64_t number)
+{
+    return number < 0 ? -number : number;
+}
+
+struct fixed_text {
+    char text[32];
+};
+
+/* number / 10^decimals, rounded half away from zero to `shown` decimals: fixed_text(12345, 3, 1) is "12.3".
+ * 0 <= shown <= decimals <= 9; |number| <= 2^62. */
+static inline struct fixed_text fixed_text(int64_t number, int decimals, int shown)
+{
+    struct fixed_text ret = {{0}};
+    char reversed[32];
+    int length = 0;
+    int64_t divisor = 1;
+    for (int i = shown; i < decimals; i++)
+        divisor *= 10;
+    uint64_t magnitude = (uint64_t)(int64_t)fixed_divide(fixed_absolute(number), divisor);
+    bool negative = number < 0 && magnitude > 0;
+    for (int i = 0; i <= shown || magnitude; i++) {
+        if (i == shown && shown > 0)
+            reversed[length++] = '.';
+        reversed[length++] = (char)('0' + (int)(magnitude % 10));
+        magnitude /= 10;
+    }
+    int at = 0;
+    if (negative)
+        ret.text[at++] = '-';
+    while (length > 0)
+        ret.text[at++] = reversed[--length];
+    return ret;
+}
+
+#endif

@@ -1,0 +1,87 @@
+/* A grade under construction: findings, metrics, and the sum of their points. A failed allocation is remembered, so
+ * that only report_finish needs to be asked. */
+#ifndef OVERREAD_PLUGINS_COMMON_REPORT_H
+#define OVERREAD_PLUGINS_COMMON_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include "overread/plugin.h"
+
+struct report {
+    const overread_host *host;
+    overread_finding *findings;
+    overread_metric *metrics;
+    uint32_t finding_count, finding_room, metric_count, metric_room;
+    int64_t points_milli, max_points_milli; /* sums over the findings; points may be negative until the floor */
+    bool failed;
+};
+
+static inline void *report_grown(struct report *report, void *old, size_t size, uint32_t count, uint32_t *room)
+{
+    uint32_t wanted = *room ? *room * 2 : 32;
+    void *grown = report->host->alloc(report->host->context, (uint64_t)wanted * size);
+    if (!grown) {
+        report->failed = true;
+        return NULL;
+    }
+    if (count)
+        memcpy(grown, old, count * size);
+    *room = wanted;
+    return grown;
+}
+
+/* A finding without text is taken as a failed allocation of that text. */
+static inline void report_finding(struct report *report, overread_finding finding)
+{
+    if (report->failed || !finding.text || !finding.rule || !finding.code) {
+        report->failed = true;
+        return;
+    }
+    if (report->finding_count == report->finding_room) {
+        void *grown = report_grown(report, report->findings, sizeof(finding), report->finding_count,
+                                   &report->finding_room);
+        if (!grown)
+            return;
+        report->findings = grown;
+    }
+    report->findings[report->finding_count++] = finding;
+    report->points_milli += finding.points_milli;
+    report->max_points_milli += finding.max_points_milli;
+}
+
+static inline void report_metric(struct report *report, const char *name, bool defined, int64_t value_micro,
+                                 const char *reason)
+{
+    overread_metric metric = {.name = name, .value_micro = defined ? value_micro : 0, .defined = defined,
+                              .reason = defined ? NULL : reason};
+    if (report->failed)
+        return;
+    if (report->metric_count == report->metric_room) {
+        void *grown = report_grown(report, report->metrics, sizeof(metric), report->metric_count,
+                                   &report->metric_room);
+        if (!grown)
+            return;
+        report->metrics = grown;
+    }
+    report->metrics[report->metric_count++] = metric;
+}
+
+/* Fills the host's grade. OVERREAD_BUG when the points left 0..max: the plugin must put a floor under them first. */
+static inline enum overread_status report_finish(const struct report *report, bool correct, overread_grade *grade)
+{
+    if (report->failed)
+        return OVERREAD_NO_MEMORY;
+    if (report->points_milli < 0 || report->points_milli > report->max_points_milli)
+        return OVERREAD_BUG;
+    grade->correct = correct;
+    grade->points_milli = report->points_milli;
+    grade->max_points_milli = report->max_points_milli;
+    grade->finding_count = report->finding_count;
+    grade->metric_count = report->metric_count;
+    grade->findings = report->findings;
+    grade->metrics = report->metrics;
+    return OVERREAD_OK;
+}
+
+#endif
