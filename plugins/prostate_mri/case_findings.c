@@ -1,0 +1,356 @@
+/* Findings about the whole case: the decision, what the case asks besides, and whether the read counts as correct. */
+#include "session.h"
+#include "common/fixed.h"
+#include "common/text.h"
+
+void findings_of_decision(struct session *session)
+{
+    bool truth = session->truth.facts.cspca, said = session->answer.facts.cspca;
+    overread_finding finding = {
+        .max_points_milli = POINTS_DECISION,
+        .answer_pointer = "/cspca",
+        .truth_pointer = "/cspca",
+        .rule = session->config.pirads_v2_definition
+                    ? "Clinically significant cancer in this case: ISUP grade group 2 or more (Gleason 7 or more), or a "
+                      "cancer over 0.5 ml or with extraprostatic extension (PI-RADS v2)."
+                    : "Clinically significant cancer in this case: ISUP grade group 2 or more (PI-CAI).",
+    };
+    if (truth == said) {
+        finding.verdict = OVERREAD_HIT;
+        finding.code = "decision_right";
+        finding.points_milli = POINTS_DECISION;
+        finding.text = truth ? "You said that this patient has clinically significant cancer, and he has."
+                             : "You said that this patient has no clinically significant cancer, and he has none.";
+    } else if (truth) {
+        finding.verdict = OVERREAD_MISS;
+        finding.code = "decision_missed_cancer";
+        finding.text = "You said that there is no clinically significant cancer; this patient has it.";
+        finding.look_again = "Go through ADC and high-b DWI from base to apex once more, then T2W of the transition "
+                             "zone.";
+    } else {
+        finding.verdict = OVERREAD_FALSE_POSITIVE;
+        finding.code = "decision_overcalled";
+        finding.text = "You said that there is clinically significant cancer; this patient has none.";
+    }
+    session_add(session, DECISION, finding);
+    if (truth || session->truth.significant)
+        return;
+    session_add(session, LOCALISATION, (overread_finding){
+        .verdict = OVERREAD_NOTE,
+        .code = "nothing_to_find",
+        .points_milli = POINTS_SPECIFICITY,
+        .max_points_milli = POINTS_SPECIFICITY,
+        .text = "This case holds no clinically significant lesion: 3 points are for leaving the gland unmarked, and each "
+                "false call takes from them.",
+        .rule = "In a case without significant cancer the localisation points are earned by making no false call.",
+    });
+}
+
+/* --- What the case may ask besides --------------------------------------------------------------------------------- */
+
+struct question {
+    enum asked bit;
+    enum component component;
+    int32_t worth;
+    const char *right_code, *wrong_code;
+    const char *answer_pointer, *truth_pointer;
+};
+
+/* Adds the outcome; it carries points only when the case asks for it. */
+static void add_outcome(struct session *session, const struct question *question, bool answered, int32_t points,
+                        const char *text, const char *rule)
+{
+    bool asked = (session->config.asked & (unsigned)question->bit) != 0;
+    bool right = points == question->worth;
+    session_add(session, question->component, (overread_finding){
+        .verdict = !asked ? OVERREAD_NOTE : right ? OVERREAD_HIT : answered ? OVERREAD_PARTIAL : OVERREAD_MISS,
+        .code = !answered ? "not_answered" : right ? question->right_code : question->wrong_code,
+        .points_milli = asked ? points : 0,
+        .max_points_milli = asked ? question->worth : 0,
+        .answer_pointer = answered ? question->answer_pointer : NULL,
+        .truth_pointer = question->truth_pointer,
+        .text = text,
+        .rule = rule,
+    });
+}
+
+static bool is_asked(const struct session *session, enum asked bit)
+{
+    return (session->config.asked & (unsigned)bit) != 0;
+}
+
+/* Within max(tolerance_percent of truth, floor)? */
+static bool is_close(int64_t answer, int64_t truth, int tolerance_percent, int64_t floor)
+{
+    int64_t error = fixed_absolute(answer - truth);
+    return error <= floor || (int128)error * 100 <= (int128)truth * tolerance_percent;
+}
+
+static int64_t true_size(const struct lesion_model *lesion)
+{
+    return lesion->common.size;
+}
+
+static void size_finding(struct session *session, const struct lesion_model *lesion, const struct finding_model *mark,
+                         const struct question *question)
+{
+    enum { TOLERANCE_PERCENT = 20, TOLERANCE_MM = 2, LARGE_MM = 15 };
+    int64_t truth = true_size(lesion);
+    bool answered = mark->size != MODEL_UNKNOWN;
+    const int64_t large = LARGE_MM * GEOMETRY_MM;
+    if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_SIZE)))
+        return;
+    bool right = answered && is_close(mark->size, truth, TOLERANCE_PERCENT, TOLERANCE_MM * GEOMETRY_MM);
+    const char *text =
+        !answered ? plugin_printf(session->host, "You gave no size; the lesion measures %s mm.",
+                                  fixed_text(truth, 3, 1).text)
+                  : plugin_printf(session->host, "You measured %s mm, the truth is %s mm.%s",
+                                  fixed_text(mark->size, 3, 1).text, fixed_text(truth, 3, 1).text,
+                                  (mark->size >= large) != (truth >= large)
+                                      ? " The 15 mm between score 4 and score 5 lies between them."
+                                      : "");
+    add_outcome(session, question, answered, right ? question->worth : 0, text,
+                "Greatest dimension: right within 2 mm or 20 %. PI-RADS v2.1 measures on ADC in the peripheral zone and "
+                "on T2W in the transition zone.");
+}
+
+static void sign_finding(struct session *session, int answer, int truth, const char *name,
+                         const struct question *question)
+{
+    bool answered = answer != MODEL_UNKNOWN;
+    if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, question->bit)))
+        return;
+    const char *is = truth ? "is" : "is no";
+    const char *text = answered ? plugin_printf(session->host, "You reported %s%s; there %s %s.",
+                                                answer ? "" : "no ", name, is, name)
+                                : plugin_printf(session->host, "You did not say whether there is %s; there %s %s.", name,
+                                                is, name);
+    add_outcome(session, question, answered, answered && answer == truth ? question->worth : 0, text,
+                "PI-RADS v2.1: extraprostatic extension and seminal vesicle invasion are reported for each lesion.");
+}
+
+void findings_asked_of_lesion(struct session *session, const struct lesion_model *lesion,
+                              const struct finding_model *mark)
+{
+    struct question question = {.component = CHARACTERISATION,
+                                .worth = POINTS_ASKED,
+                                .answer_pointer = session_mark_pointer(session, mark),
+                                .truth_pointer = session_lesion_pointer(session, lesion)};
+    question.bit = ASKED_SIZE;
+    question.right_code = "size_right";
+    question.wrong_code = "size_wrong";
+    size_finding(session, lesion, mark, &question);
+    question.bit = ASKED_EPE;
+    question.right_code = "epe_right";
+    question.wrong_code = "epe_wrong";
+    sign_finding(session, mark->epe, lesion->common.epe, "extraprostatic extension", &question);
+    question.bit = ASKED_SVI;
+    question.right_code = "svi_right";
+    question.wrong_code = "svi_wrong";
+    sign_finding(session, mark->svi, lesion->common.svi, "seminal vesicle invasion", &question);
+}
+
+int32_t points_asked_of_lesion(const struct session *session, const struct lesion_model *lesion)
+{
+    int questions = (is_asked(session, ASKED_SIZE) && true_size(lesion) != MODEL_UNKNOWN) +
+                    (is_asked(session, ASKED_EPE) && lesion->common.epe != MODEL_UNKNOWN) +
+                    (is_asked(session, ASKED_SVI) && lesion->common.svi != MODEL_UNKNOWN);
+    return POINTS_ASKED * questions;
+}
+
+static void management_finding(struct session *session)
+{
+    int truth = session->truth.facts.management, said = session->answer.facts.management;
+    bool answered = said != MODEL_UNKNOWN;
+    struct question question = {.bit = ASKED_MANAGEMENT, .component = DECISION, .worth = POINTS_MANAGEMENT,
+                                .right_code = "management_right", .wrong_code = "management_wrong",
+                                .answer_pointer = "/management", .truth_pointer = "/management"};
+    if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_MANAGEMENT)))
+        return;
+    /* "Both" holds either kind of biopsy: half right. No biopsy against any biopsy is wrong. */
+    bool partly = answered && said != truth && said != MANAGEMENT_NO_BIOPSY && truth != MANAGEMENT_NO_BIOPSY &&
+                  (said == MANAGEMENT_BOTH || truth == MANAGEMENT_BOTH);
+    const char *text = plugin_printf(session->host, "You chose %s; right was %s.",
+                                     answered ? model_management_text(said) : "nothing",
+                                     model_management_text(truth));
+    add_outcome(session, &question, answered,
+                answered && said == truth ? POINTS_MANAGEMENT : partly ? POINTS_MANAGEMENT_PARTLY : 0, text,
+                "The management that the case's authors hold right.");
+}
+
+static const struct finding_model *stated_index(const struct session *session, int *ret_at)
+{
+    for (int j = 0; j < session->answer.count; j++) {
+        if (session->answer.marks[j].is_index) {
+            *ret_at = j;
+            return &session->answer.marks[j];
+        }
+    }
+    return NULL;
+}
+
+static void index_finding(struct session *session)
+{
+    int at = -1, truth = session->truth.index_lesion;
+    const struct finding_model *mark = stated_index(session, &at);
+    if (truth < 0 || (!mark && !is_asked(session, ASKED_INDEX)))
+        return;
+    struct question question = {
+        .bit = ASKED_INDEX, .component = CHARACTERISATION, .worth = POINTS_ASKED,
+        .right_code = "index_right", .wrong_code = "index_wrong",
+        .answer_pointer = mark ? session_mark_pointer(session, mark) : NULL,
+        .truth_pointer = session_lesion_pointer(session, &session->truth.lesions[truth])};
+    bool right = mark && session->matching.hit[truth] && session->matching.mark_of_lesion[truth] == at;
+    const char *place = session_place(session, &session->truth.lesions[truth].common);
+    const char *text = right ? plugin_printf(session->host, "You named the right index lesion, %s.", place)
+                             : plugin_printf(session->host, "%s; the index lesion lies %s.",
+                                             mark ? "You named another finding the index lesion"
+                                                  : "You named no index lesion",
+                                             place);
+    add_outcome(session, &question, mark != NULL, right ? POINTS_ASKED : 0, text,
+                "PI-RADS v2.1: the index lesion has the highest category; among equals extraprostatic extension "
+                "decides, then size.");
+}
+
+static void volume_finding(struct session *session)
+{
+    const struct case_facts *truth = &session->truth.facts, *said = &session->answer.facts;
+    enum { TOLERANCE_PERCENT = 15, TOLERANCE_MICROLITRES = 2000 };
+    static const char *const rule = "Gland volume = length x width x height (cm) x 0.52; right within 15 % or 2 ml.";
+    bool answered = said->volume != MODEL_UNKNOWN;
+    struct question question = {.bit = ASKED_VOLUME, .component = CHARACTERISATION, .worth = POINTS_ASKED,
+                                .right_code = "volume_right", .wrong_code = "volume_wrong",
+                                .answer_pointer = "/volume_ml", .truth_pointer = "/volume_ml"};
+    if (truth->volume == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_VOLUME)))
+        return;
+    bool right = answered && is_close(said->volume, truth->volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES);
+    const char *text = answered ? plugin_printf(session->host, "You gave %s ml, the gland has %s ml.",
+                                                fixed_text(said->volume, 3, 1).text,
+                                                fixed_text(truth->volume, 3, 1).text)
+                                : plugin_printf(session->host, "You gave no gland volume; it is %s ml.",
+                                                fixed_text(truth->volume, 3, 1).text);
+    add_outcome(session, &question, answered, right ? POINTS_ASKED : 0, text, rule);
+}
+
+/* The reader's own diameters and volume must agree with the formula. */
+static void volume_formula_finding(struct session *session)
+{
+    enum { TOLERANCE_PERCENT = 5, TOLERANCE_MICROLITRES = 500 };
+    const struct case_facts *said = &session->answer.facts;
+    if (!said->has_gland_size || said->volume == MODEL_UNKNOWN)
+        return;
+    int128 cube = (int128)said->gland_size[0] * said->gland_size[1] * said->gland_size[2];
+    int64_t volume = (int64_t)fixed_divide(cube * 52, INT64_C(100000000000)); /* um^3 * 0.52 -> ul */
+    if (is_close(said->volume, volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES))
+        return;
+    session_add(session, CHARACTERISATION, (overread_finding){
+        .verdict = OVERREAD_NOTE,
+        .code = "volume_formula_mismatch",
+        .answer_pointer = "/volume_ml",
+        .text = plugin_printf(session->host, "Your diameters give %s ml by the ellipsoid formula, you wrote %s ml.",
+                              fixed_text(volume, 3, 1).text, fixed_text(said->volume, 3, 1).text),
+        .rule = "Gland volume = length x width x height (cm) x 0.52 (PI-RADS v2.1).",
+    });
+}
+
+static void density_finding(struct session *session)
+{
+    enum { TOLERANCE_PERCENT = 15, TOLERANCE_MICRO = 10000, THRESHOLD_MICRO = 150000 };
+    int64_t truth = session->truth.facts.psa_density, said = session->answer.facts.psa_density;
+    bool answered = said != MODEL_UNKNOWN;
+    struct question question = {.bit = ASKED_PSA_DENSITY, .component = DECISION, .worth = POINTS_ASKED,
+                                .right_code = "psa_density_right", .wrong_code = "psa_density_wrong",
+                                .answer_pointer = "/psa_density", .truth_pointer = NULL};
+    if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_PSA_DENSITY)))
+        return;
+    bool right = answered && is_close(said, truth, TOLERANCE_PERCENT, TOLERANCE_MICRO);
+    bool crossed = answered && (said >= THRESHOLD_MICRO) != (truth >= THRESHOLD_MICRO);
+    const char *text =
+        answered ? plugin_printf(session->host, "You gave a PSA density of %s, it is %s ng/ml/ml.%s",
+                                 fixed_text(said, 6, 2).text, fixed_text(truth, 6, 2).text,
+                                 crossed ? " The usual threshold of 0.15 lies between them." : "")
+                 : plugin_printf(session->host, "You gave no PSA density; it is %s ng/ml/ml.",
+                                 fixed_text(truth, 6, 2).text);
+    add_outcome(session, &question, answered, right ? POINTS_ASKED : 0, text,
+                "PSA density = PSA (ng/ml) / gland volume (ml); right within 15 % or 0.01.");
+}
+
+static void probability_finding(struct session *session)
+{
+    const struct case_facts *said = &session->answer.facts;
+    const int64_t half = 500000;
+    if (said->probability == MODEL_UNKNOWN || said->probability == half || (said->probability > half) == said->cspca)
+        return;
+    session_add(session, DECISION, (overread_finding){
+        .verdict = OVERREAD_NOTE,
+        .code = "probability_contradicts",
+        .answer_pointer = "/cspca_probability",
+        .text = plugin_printf(session->host, "You held significant cancer %s %% likely and yet decided %s.",
+                              fixed_text(said->probability, 4, 0).text, said->cspca ? "that it is there"
+                                                                                    : "that it is not there"),
+        .rule = "A decision that differs from what the reader holds likelier should be meant.",
+    });
+}
+
+static void consistency_finding(struct session *session)
+{
+    bool target = false;
+    for (int j = 0; j < session->answer.count; j++)
+        target |= session->answer.marks[j].category >= TARGET_CATEGORY;
+    if (!session->answer.facts.cspca || target)
+        return;
+    session_add(session, DECISION, (overread_finding){
+        .verdict = OVERREAD_NOTE,
+        .code = "decision_without_target",
+        .answer_pointer = "/cspca",
+        .text = "You decided for clinically significant cancer, but marked no lesion of PI-RADS 3 or more that a biopsy "
+                "could aim at.",
+        .rule = "A decision for significant cancer on MRI rests on at least one target (PI-RADS 3 to 5).",
+    });
+}
+
+void findings_of_case(struct session *session)
+{
+    management_finding(session);
+    index_finding(session);
+    volume_finding(session);
+    volume_formula_finding(session);
+    density_finding(session);
+    probability_finding(session);
+    consistency_finding(session);
+}
+
+/* --- Correct or not ------------------------------------------------------------------------------------------------ */
+
+bool findings_verdict(struct session *session)
+{
+    static const char *const rule =
+        "A read counts as correct when the csPCa decision is right and: with csPCa, every significant lesion is hit by "
+        "a mark of PI-RADS 3 or more (or at least the expert's category), without more false targets (PI-RADS 3 or "
+        "more) than the case allows; without csPCa, there is no false call of PI-RADS 4 or 5.";
+    const struct config_model *config = &session->config;
+    const char *why = NULL;
+    bool memory = true;
+    if (session->truth.facts.cspca != session->answer.facts.cspca) {
+        why = "the csPCa decision is wrong";
+    } else if (session->misses > 0) {
+        why = plugin_printf(session->host, "%d of %d significant lesions were not hit with PI-RADS 3 or more",
+                            session->misses, session->truth.significant);
+        memory = why != NULL;
+    } else if (session->truth.facts.cspca && session->false_targets > config->max_false_positives) {
+        why = plugin_printf(session->host, "there are %d false targets, more than the %d that this case allows",
+                            session->false_targets, config->max_false_positives);
+        memory = why != NULL;
+    } else if (!session->truth.facts.cspca && session->false_suspicious > 0) {
+        why = "a case without significant cancer got a false call of PI-RADS 4 or 5";
+    }
+    session->report.failed |= !memory;
+    session_add(session, DECISION, (overread_finding){
+        .verdict = OVERREAD_NOTE,
+        .code = why ? "counts_as_wrong" : "counts_as_correct",
+        .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
+                    : "This read counts as correct.",
+        .rule = rule,
+    });
+    return !why;
+}

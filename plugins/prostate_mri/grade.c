@@ -1,0 +1,108 @@
+#include "grade.h"
+#include "common/fixed.h"
+#include "session.h"
+
+enum { MICRO = 1000000 };
+
+static void score_metric(struct session *session, const char *name, enum component component, const char *reason)
+{
+    int64_t earned = session->earned[component], possible = session->possible[component];
+    if (earned < 0)
+        earned = 0;
+    report_metric(&session->report, name, possible > 0, possible > 0 ? earned * MICRO / possible : 0, reason);
+}
+
+static void count_metric(struct session *session, const char *name, int count)
+{
+    report_metric(&session->report, name, true, (int64_t)count * MICRO, NULL);
+}
+
+/* Means over the significant lesions that a mark was matched with. */
+static void match_metrics(struct session *session)
+{
+    int64_t distance = 0, overlap = 0, difference = 0;
+    int matched = 0, outlined = 0, called = 0;
+    for (int i = 0; i < session->truth.significant; i++) {
+        if (!session->matching.hit[i])
+            continue;
+        const struct finding_model *lesion = &session->truth.lesions[i].common;
+        const struct finding_model *mark = &session->answer.marks[session->matching.mark_of_lesion[i]];
+        matched++;
+        distance += geometry_distance(&lesion->position, &mark->position);
+        if (mark->has_body) {
+            outlined++;
+            overlap += ellipsoid_overlap(&lesion->body, &mark->body);
+        }
+        if (lesion->category) {
+            called++;
+            difference += fixed_absolute(lesion->category - mark->category);
+        }
+    }
+    report_metric(&session->report, "distance_mm", matched > 0, matched ? distance * 1000 / matched : 0,
+                  "no significant lesion was hit");
+    report_metric(&session->report, "overlap_iou", outlined > 0, outlined ? overlap / outlined : 0,
+                  "no hit was outlined");
+    report_metric(&session->report, "category_error", called > 0, called ? difference * MICRO / called : 0,
+                  "no lesion with an expert category was hit");
+}
+
+static void category_metrics(struct session *session)
+{
+    int own = 1, expert = session->truth.facts.category; /* a case without a finding is PI-RADS 1 */
+    for (int j = 0; j < session->answer.count; j++) {
+        if (session->answer.marks[j].category > own)
+            own = session->answer.marks[j].category;
+    }
+    for (int i = 0; i < session->truth.count && session->truth.facts.category == 0; i++) {
+        if (session->truth.lesions[i].common.category > expert)
+            expert = session->truth.lesions[i].common.category;
+    }
+    count_metric(session, "case_category", own);
+    report_metric(&session->report, "expert_case_category", expert > 0, (int64_t)expert * MICRO,
+                  "the truth states no expert category");
+}
+
+static void probability_metric(struct session *session)
+{
+    int64_t probability = session->answer.facts.probability;
+    int64_t error = probability - (session->truth.facts.cspca ? MICRO : 0);
+    report_metric(&session->report, "cspca_brier", probability != MODEL_UNKNOWN, error * error / MICRO,
+                  "no probability was given");
+}
+
+static void add_metrics(struct session *session)
+{
+    score_metric(session, "localisation_score", LOCALISATION, "nothing to localise");
+    score_metric(session, "characterisation_score", CHARACTERISATION,
+                 "no clinically significant lesion to characterise");
+    score_metric(session, "decision_score", DECISION, "nothing to decide");
+    count_metric(session, "significant_lesions", session->truth.significant);
+    count_metric(session, "hits", session->hits);
+    count_metric(session, "misses", session->misses);
+    count_metric(session, "near_misses", session->near_misses);
+    count_metric(session, "false_positives", session->false_targets);
+    match_metrics(session);
+    category_metrics(session);
+    probability_metric(session);
+}
+
+enum overread_status prostate_grade(const overread_host *host, const overread_input *input, overread_grade *grade)
+{
+    struct session *session = host->alloc(host->context, sizeof(*session));
+    if (!session)
+        return OVERREAD_NO_MEMORY;
+    session->host = host;
+    session->report.host = host;
+    if (!model_config(input->config, &session->config) ||
+        !model_truth(input->truth, &session->config, &session->truth) ||
+        !model_answer(input->answer, &session->answer))
+        return OVERREAD_BUG; /* not what the schemas promise */
+    matching_solve(&session->config, &session->truth, &session->answer, &session->matching);
+    findings_of_decision(session);
+    findings_of_lesions(session);
+    findings_of_case(session);
+    findings_of_other_marks(session);
+    bool correct = findings_verdict(session);
+    add_metrics(session);
+    return report_finish(&session->report, correct, grade);
+}

@@ -1,0 +1,339 @@
+#include "model.h"
+#include "common/fixed.h"
+#include "common/value.h"
+
+enum { NEAR_DEFAULT_MM = 10, GLAND_MARGIN_DEFAULT_MM = 10, FALSE_POSITIVES_DEFAULT = 2 };
+
+static bool one_of(const overread_value *value, const char *const *names, int count, int *ret)
+{
+    for (int i = 0; i < count; i++) {
+        if (value_is(value, names[i])) {
+            *ret = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_vector(const overread_value *value, uint32_t scale, int64_t ret[3])
+{
+    if (value_count(value) != 3)
+        return false;
+    for (uint32_t i = 0; i < 3; i++) {
+        if (!value_is_number(value_item(value, i)))
+            return false;
+        ret[i] = fixed_from_value(value_item(value, i), scale, 0);
+    }
+    return true;
+}
+
+/* Reads semi_axes and, when given, axes. The centre is the caller's. */
+static bool read_ellipsoid(const overread_value *object, struct ellipsoid *ret)
+{
+    if (!read_vector(value_member(object, "semi_axes"), GEOMETRY_MM, ret->semi))
+        return false;
+    const overread_value *axes = value_member(object, "axes");
+    for (uint32_t i = 0; i < 3; i++) {
+        if (ret->semi[i] <= 0)
+            return false;
+        for (uint32_t k = 0; k < 3; k++)
+            ret->axis[i][k] = i == k ? GEOMETRY_UNIT : 0;
+        if (axes && !read_vector(value_item(axes, i), GEOMETRY_UNIT, ret->axis[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool read_zone(const overread_value *object, struct finding_model *ret)
+{
+    static const char *const zones[] = {"PZ", "TZ", "CZ", "AFS"};
+    int zone, basis;
+    if (!one_of(value_member(object, "zone"), zones, 4, &zone))
+        return false;
+    ret->zone = (enum pirads_zone)zone;
+    ret->basis = pirads_default_basis(ret->zone);
+    const overread_value *stated = value_member(object, "basis");
+    if (!stated || ret->zone == PIRADS_PZ || ret->zone == PIRADS_TZ)
+        return true;
+    if (!one_of(stated, zones, 2, &basis))
+        return false;
+    ret->basis = (enum pirads_zone)basis;
+    ret->basis_stated = true;
+    return true;
+}
+
+static bool read_sectors(const overread_value *object, struct finding_model *ret)
+{
+    const overread_value *sectors = value_member(object, "sectors");
+    for (uint32_t i = 0; i < value_count(sectors); i++) {
+        const char *code = value_string(value_item(sectors, i));
+        int sector = code ? sector_find(code) : -1;
+        if (sector < 0)
+            return false;
+        ret->sectors |= UINT64_C(1) << sector;
+    }
+    return true;
+}
+
+static bool read_score(const overread_value *value, int *ret)
+{
+    if (value_is(value, "X")) {
+        *ret = PIRADS_SCORE_X;
+        return true;
+    }
+    int64_t score = fixed_from_value(value, 1, 0);
+    *ret = (int)score;
+    return score >= 1 && score <= 5;
+}
+
+static bool read_scores(const overread_value *object, struct pirads_scores *ret)
+{
+    static const char *const texts[] = {"-", "+", "not_done"};
+    int dce;
+    if (!one_of(value_member(object, "dce"), texts, 3, &dce))
+        return false;
+    ret->dce = (enum pirads_dce)dce;
+    return read_score(value_member(object, "t2w"), &ret->t2w) && read_score(value_member(object, "dwi"), &ret->dwi);
+}
+
+static bool read_common(const overread_value *object, uint32_t index, struct finding_model *ret)
+{
+    int64_t category = fixed_from_value(value_member(object, "pirads"), 1, 0);
+    if (category < 0 || category > 5)
+        return false;
+    ret->index = index;
+    ret->category = (int)category;
+    ret->size = fixed_from_value(value_member(object, "size_mm"), GEOMETRY_MM, MODEL_UNKNOWN);
+    ret->epe = value_truth(value_member(object, "epe"));
+    ret->svi = value_truth(value_member(object, "svi"));
+    ret->is_index = value_truth(value_member(object, "index")) == 1;
+    return read_zone(object, ret) && read_sectors(object, ret);
+}
+
+bool model_config(const overread_value *value, struct config_model *ret)
+{
+    static const char *const modes[] = {"distance", "ellipsoid", "point"};
+    static const char *const asked[] = {"management", "index", "size", "epe", "svi", "volume", "psa_density"};
+    const overread_value *match = value_member(value, "match");
+    const overread_value *bounds = value_member(value_member(value, "image"), "bounds_lps_mm");
+    const overread_value *ask = value_member(value, "ask");
+    const overread_value *gland = value_member(value, "gland");
+    int mode, item;
+    *ret = (struct config_model){0};
+    if (!one_of(value_member(match, "mode"), modes, 3, &mode) || value_count(bounds) != 3)
+        return false;
+    ret->mode = (enum match_mode)mode;
+    ret->distance = fixed_from_value(value_member(match, "distance_mm"), GEOMETRY_MM, 0);
+    ret->near = ret->distance > 0 ? 2 * ret->distance : NEAR_DEFAULT_MM * GEOMETRY_MM;
+    ret->pirads_v2_definition = value_is(value_member(value, "cspca_definition"), "pirads_v2");
+    ret->max_false_positives =
+        (int)fixed_from_value(value_member(value, "max_false_positives"), 1, FALSE_POSITIVES_DEFAULT);
+    for (uint32_t i = 0; i < value_count(ask); i++) {
+        if (!one_of(value_item(ask, i), asked, 7, &item))
+            return false;
+        ret->asked |= 1u << item;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < 2; k++)
+            ret->bounds[i][k] = fixed_from_value(value_item(value_item(bounds, i), k), GEOMETRY_MM, 0);
+    }
+    if (!gland)
+        return true;
+    ret->has_gland = true;
+    ret->gland_margin = fixed_from_value(value_member(gland, "margin_mm"), GEOMETRY_MM,
+                                         GLAND_MARGIN_DEFAULT_MM * GEOMETRY_MM);
+    return read_ellipsoid(gland, &ret->gland) &&
+           read_vector(value_member(gland, "centre"), GEOMETRY_MM, ret->gland.centre.at);
+}
+
+const char *model_management_text(int management)
+{
+    static const char *const texts[] = {"no biopsy", "targeted biopsy", "systematic biopsy",
+                                        "targeted and systematic biopsy"};
+    return texts[management];
+}
+
+static bool read_facts(const overread_value *object, struct case_facts *ret)
+{
+    static const char *const managements[] = {"no_biopsy", "targeted", "systematic", "both"};
+    int cspca = value_truth(value_member(object, "cspca"));
+    const overread_value *management = value_member(object, "management");
+    const overread_value *size = value_member(object, "gland_mm");
+    *ret = (struct case_facts){.cspca = cspca == 1, .management = MODEL_UNKNOWN};
+    ret->volume = fixed_from_value(value_member(object, "volume_ml"), 1000, MODEL_UNKNOWN);
+    ret->psa = fixed_from_value(value_member(object, "psa_ng_ml"), 1000000, MODEL_UNKNOWN);
+    ret->psa_density = fixed_from_value(value_member(object, "psa_density"), 1000000, MODEL_UNKNOWN);
+    ret->probability = fixed_from_value(value_member(object, "cspca_probability"), 1000000, MODEL_UNKNOWN);
+    ret->category = (int)fixed_from_value(value_member(object, "pirads"), 1, 0);
+    if (ret->psa_density == MODEL_UNKNOWN && ret->psa != MODEL_UNKNOWN && ret->volume > 0)
+        ret->psa_density = (int64_t)fixed_divide((int128)ret->psa * 1000, ret->volume);
+    if (management && !one_of(management, managements, 4, &ret->management))
+        return false;
+    if (size) {
+        ret->has_gland_size = true;
+        if (!read_vector(size, GEOMETRY_MM, ret->gland_size))
+            return false;
+    }
+    return cspca >= 0;
+}
+
+/* --- A canonical order: by place, then by everything else, the original place only for things that are equal ------- */
+
+enum { KEYS = 30 };
+
+static void keys_of(const struct finding_model *finding, int64_t keys[KEYS])
+{
+    int at = 0;
+    for (int i = 2; i >= 0; i--) /* from the base down, then front to back */
+        keys[at++] = i == 2 ? -finding->position.at[i] : finding->position.at[i];
+    keys[at++] = finding->has_body;
+    for (int i = 0; i < 3; i++) {
+        keys[at++] = finding->has_body ? finding->body.semi[i] : 0;
+        keys[at++] = finding->has_body ? finding->body.centre.at[i] : 0;
+        for (int k = 0; k < 3; k++)
+            keys[at++] = finding->has_body ? finding->body.axis[i][k] : 0;
+    }
+    keys[at++] = -finding->category;
+    keys[at++] = (int)finding->zone * 4 + (int)finding->basis;
+    keys[at++] = (int64_t)finding->sectors;
+    keys[at++] = finding->scores.t2w * 100 + finding->scores.dwi * 10 + (int)finding->scores.dce;
+    keys[at++] = finding->size;
+    keys[at++] = finding->epe * 10 + finding->svi;
+    keys[at++] = finding->is_index * 2 + finding->basis_stated;
+    while (at < KEYS)
+        keys[at++] = finding->index;
+}
+
+static bool before(const struct finding_model *a, const struct finding_model *b)
+{
+    int64_t keys_a[KEYS], keys_b[KEYS];
+    keys_of(a, keys_a);
+    keys_of(b, keys_b);
+    for (int i = 0; i < KEYS; i++) {
+        if (keys_a[i] != keys_b[i])
+            return keys_a[i] < keys_b[i];
+    }
+    return false;
+}
+
+static bool lesion_before(const struct lesion_model *a, const struct lesion_model *b)
+{
+    return a->significant != b->significant ? a->significant : before(&a->common, &b->common);
+}
+
+/* --- Truth --------------------------------------------------------------------------------------------------------- */
+
+static bool is_significant(const struct lesion_model *lesion, const struct config_model *config)
+{
+    const int64_t half_millilitre = 500;
+    if (lesion->cspca_stated != MODEL_UNKNOWN)
+        return lesion->cspca_stated == 1;
+    if (lesion->isup >= 2)
+        return true;
+    return config->pirads_v2_definition && lesion->isup >= 1 &&
+           (lesion->volume > half_millilitre || lesion->common.epe == 1);
+}
+
+static bool read_lesion(const overread_value *value, uint32_t index, const struct config_model *config,
+                        struct lesion_model *ret)
+{
+    struct finding_model *common = &ret->common;
+    const overread_value *scores = value_member(value, "scores"), *target = value_member(value, "target");
+    *ret = (struct lesion_model){0};
+    ret->id = value_string(value_member(value, "id"));
+    ret->isup = (int)fixed_from_value(value_member(value, "isup"), 1, MODEL_UNKNOWN);
+    ret->cspca_stated = value_truth(value_member(value, "cspca"));
+    common->has_body = true;
+    if (!ret->id || !read_common(value, index, common) || !read_ellipsoid(value, &common->body) ||
+        !read_vector(value_member(value, "centre"), GEOMETRY_MM, common->body.centre.at))
+        return false;
+    common->position = common->body.centre;
+    if (target && !read_vector(target, GEOMETRY_MM, common->position.at))
+        return false;
+    common->has_scores = scores != NULL;
+    if (scores && !read_scores(scores, &common->scores))
+        return false;
+    if (common->category == 0 && scores)
+        common->category = pirads_category(common->basis, common->scores).category;
+    ret->volume = fixed_from_value(value_member(value, "volume_ml"), 1000, MODEL_UNKNOWN);
+    if (ret->volume == MODEL_UNKNOWN)
+        ret->volume = ellipsoid_volume_microlitres(&common->body);
+    ret->significant = is_significant(ret, config);
+    return true;
+}
+
+/* PI-RADS v2.1: the index lesion has the highest category; among equals extraprostatic extension decides, then size.
+ * -1 a under b, 0 equal, 1 a over b. */
+static int index_rank(const struct lesion_model *a, const struct lesion_model *b)
+{
+    if (a->common.is_index != b->common.is_index)
+        return a->common.is_index ? 1 : -1;
+    if (a->common.category != b->common.category)
+        return a->common.category > b->common.category ? 1 : -1;
+    if ((a->common.epe == 1) != (b->common.epe == 1))
+        return a->common.epe == 1 ? 1 : -1;
+    return a->volume == b->volume ? 0 : a->volume > b->volume ? 1 : -1;
+}
+
+static int find_index_lesion(const struct truth_model *truth)
+{
+    int best = -1;
+    bool tied = false;
+    for (int i = 0; i < truth->significant; i++) {
+        int rank = best < 0 ? 1 : index_rank(&truth->lesions[i], &truth->lesions[best]);
+        if (rank > 0)
+            best = i;
+        tied = rank == 0 || (tied && rank < 0);
+    }
+    return tied ? -1 : best;
+}
+
+bool model_truth(const overread_value *value, const struct config_model *config, struct truth_model *ret)
+{
+    const overread_value *lesions = value_member(value, "lesions");
+    *ret = (struct truth_model){0};
+    if (!read_facts(value, &ret->facts) || value_count(lesions) > MODEL_LESIONS)
+        return false;
+    for (uint32_t i = 0; i < value_count(lesions); i++) {
+        struct lesion_model lesion;
+        if (!read_lesion(value_item(lesions, i), i, config, &lesion))
+            return false;
+        int at = ret->count++;
+        for (; at > 0 && lesion_before(&lesion, &ret->lesions[at - 1]); at--)
+            ret->lesions[at] = ret->lesions[at - 1];
+        ret->lesions[at] = lesion;
+        ret->significant += lesion.significant;
+    }
+    ret->index_lesion = find_index_lesion(ret);
+    return true;
+}
+
+/* --- Answer -------------------------------------------------------------------------------------------------------- */
+
+static bool read_mark(const overread_value *value, uint32_t index, struct finding_model *ret)
+{
+    *ret = (struct finding_model){.has_scores = true, .has_body = value_member(value, "semi_axes") != NULL};
+    if (!read_common(value, index, ret) || ret->category == 0 || !read_scores(value, &ret->scores) ||
+        !read_vector(value_member(value, "position"), GEOMETRY_MM, ret->position.at))
+        return false;
+    ret->body.centre = ret->position;
+    return !ret->has_body || read_ellipsoid(value, &ret->body);
+}
+
+bool model_answer(const overread_value *value, struct answer_model *ret)
+{
+    const overread_value *lesions = value_member(value, "lesions");
+    *ret = (struct answer_model){0};
+    if (!read_facts(value, &ret->facts) || value_count(lesions) > MODEL_LESIONS)
+        return false;
+    for (uint32_t i = 0; i < value_count(lesions); i++) {
+        struct finding_model mark;
+        if (!read_mark(value_item(lesions, i), i, &mark))
+            return false;
+        int at = ret->count++;
+        for (; at > 0 && before(&mark, &ret->marks[at - 1]); at--)
+            ret->marks[at] = ret->marks[at - 1];
+        ret->marks[at] = mark;
+    }
+    return true;
+}
