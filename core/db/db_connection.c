@@ -187,7 +187,8 @@ static void connection_ready(void *arg, unsigned events)
 
 /* --- The end of a connection ------------------------------------------------------------------------------------ */
 
-/* A read, and what was never fully sent, may run again; for the rest nobody knows whether it took place. */
+/* A read, and what was never fully sent, may run again: as often as there are other connections, for these may have
+ * died of the same cause without it being known yet. For the rest nobody knows whether it took place. */
 static void request_lost(struct db_connection *connection, struct db_request *request)
 {
     struct db_lane_state *lane = connection->lane;
@@ -201,7 +202,7 @@ static void request_lost(struct db_connection *connection, struct db_request *re
         db_complete(lane->db, request);
         return;
     }
-    if (harmless && request->breaks == 0 && !lane->db->closing) {
+    if (harmless && request->breaks < lane->connection_count && !lane->db->closing) {
         request->breaks++;
         db_lane_retry(lane, request);
         return;
