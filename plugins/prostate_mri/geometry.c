@@ -93,26 +93,30 @@ static struct walk walk_of(const struct ellipsoid *e, const int64_t low[3], cons
     return walk;
 }
 
-static bool walk_inside(const int64_t at[3])
-{
-    return at[0] * at[0] + at[1] * at[1] + at[2] * at[2] <= INT64_C(1) << 36;
-}
+/* The squared distance from the centre along one line of the grid. It is a polynomial of the second degree in the
+ * index, so its differences give each next value exactly. */
+struct line {
+    int64_t square, first_difference, second_difference;
+};
 
-static void walk_advance(int64_t at[3], const int64_t step[3])
+static struct line line_of(const struct walk *walk, int x, int y)
 {
-    for (int i = 0; i < 3; i++)
-        at[i] += step[i];
-}
-
-static void count_line(const struct walk walks[2], int64_t at[2][3], uint32_t *both, uint32_t *any)
-{
-    for (int z = 0; z < GRID; z++) {
-        bool in_a = walk_inside(at[0]), in_b = walk_inside(at[1]);
-        *both += in_a && in_b;
-        *any += in_a || in_b;
-        walk_advance(at[0], walks[0].step[2]);
-        walk_advance(at[1], walks[1].step[2]);
+    struct line line = {0};
+    for (int i = 0; i < 3; i++) {
+        int64_t at = walk->origin[i] + x * walk->step[0][i] + y * walk->step[1][i], step = walk->step[2][i];
+        line.square += at * at;
+        line.first_difference += (2 * at + step) * step;
+        line.second_difference += 2 * step * step;
     }
+    return line;
+}
+
+static bool line_advance(struct line *line)
+{
+    bool inside = line->square <= INT64_C(1) << 36;
+    line->square += line->first_difference;
+    line->first_difference += line->second_difference;
+    return inside;
 }
 
 int32_t ellipsoid_overlap(const struct ellipsoid *a, const struct ellipsoid *b)
@@ -132,12 +136,12 @@ int32_t ellipsoid_overlap(const struct ellipsoid *a, const struct ellipsoid *b)
     uint32_t both = 0, any = 0;
     for (int x = 0; x < GRID; x++) {
         for (int y = 0; y < GRID; y++) {
-            int64_t at[2][3];
-            for (int e = 0; e < 2; e++) {
-                for (int i = 0; i < 3; i++)
-                    at[e][i] = walks[e].origin[i] + x * walks[e].step[0][i] + y * walks[e].step[1][i];
+            struct line lines[2] = {line_of(&walks[0], x, y), line_of(&walks[1], x, y)};
+            for (int z = 0; z < GRID; z++) {
+                unsigned in_a = line_advance(&lines[0]), in_b = line_advance(&lines[1]);
+                both += in_a & in_b;
+                any += in_a | in_b;
             }
-            count_line(walks, at, &both, &any);
         }
     }
     return any ? (int32_t)((uint64_t)both * GEOMETRY_OVERLAP_WHOLE / any) : 0;
