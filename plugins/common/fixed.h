@@ -1,5 +1,6 @@
-/* Fixed-point numbers. A double is turned into an integer once, from its bits and with integer arithmetic only, and
- * all that follows is integer: no rounding mode, no fused multiply-add and no locale can change a grade. */
+/* Fixed-point numbers. A double is turned into an integer once, from its bits and with integer arithmetic
+ * only, and all that follows is integer: no rounding mode, no fused multiply-add and no locale can change a
+ * grade. */
 #ifndef OVERREAD_PLUGINS_COMMON_FIXED_H
 #define OVERREAD_PLUGINS_COMMON_FIXED_H
 

@@ -1,5 +1,5 @@
-/* A grade under construction: findings, metrics, and the sum of their points. A failed allocation is remembered, so
- * that only report_finish needs to be asked. */
+/* A grade under construction: findings, metrics, and the sum of their points. A failed allocation is
+ * remembered, so that only report_finish needs to be asked. */
 #ifndef OVERREAD_PLUGINS_COMMON_REPORT_H
 #define OVERREAD_PLUGINS_COMMON_REPORT_H
 
@@ -13,11 +13,13 @@ struct report {
     overread_finding *findings;
     overread_metric *metrics;
     uint32_t finding_count, finding_room, metric_count, metric_room;
-    int64_t points_milli, max_points_milli; /* sums over the findings; points may be negative until the floor */
+    int64_t points_milli,
+        max_points_milli; /* sums over the findings; points may be negative until the floor */
     bool failed;
 };
 
-static inline void *report_grown(struct report *report, void *old, size_t size, uint32_t count, uint32_t *room)
+static inline void *report_grown(struct report *report, void *old, size_t size, uint32_t count,
+                                 uint32_t *room)
 {
     uint32_t wanted = *room ? *room * 2 : 32;
     void *grown = report->host->alloc(report->host->context, (uint64_t)wanted * size);
@@ -53,13 +55,15 @@ static inline void report_finding(struct report *report, overread_finding findin
 static inline void report_metric(struct report *report, const char *name, bool defined, int64_t value_micro,
                                  const char *reason)
 {
-    overread_metric metric = {.name = name, .value_micro = defined ? value_micro : 0, .defined = defined,
+    overread_metric metric = {.name = name,
+                              .value_micro = defined ? value_micro : 0,
+                              .defined = defined,
                               .reason = defined ? NULL : reason};
     if (report->failed)
         return;
     if (report->metric_count == report->metric_room) {
-        void *grown = report_grown(report, report->metrics, sizeof(metric), report->metric_count,
-                                   &report->metric_room);
+        void *grown =
+            report_grown(report, report->metrics, sizeof(metric), report->metric_count, &report->metric_room);
         if (!grown)
             return;
         report->metrics = grown;
@@ -67,8 +71,10 @@ static inline void report_metric(struct report *report, const char *name, bool d
     report->metrics[report->metric_count++] = metric;
 }
 
-/* Fills the host's grade. OVERREAD_BUG when the points left 0..max: the plugin must put a floor under them first. */
-static inline enum overread_status report_finish(const struct report *report, bool correct, overread_grade *grade)
+/* Fills the host's grade. OVERREAD_BUG when the points left 0..max: the plugin must put a floor under them
+ * first. */
+static inline enum overread_status report_finish(const struct report *report, bool correct,
+                                                 overread_grade *grade)
 {
     if (report->failed)
         return OVERREAD_NO_MEMORY;

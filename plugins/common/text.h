@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include "overread/plugin.h"
 
-/* Like printf into memory of the host; NULL when the memory limit is reached. Only %s, %d, %u and %%: those know no
- * locale. Write a fraction with fixed_text(). */
+/* Like printf into memory of the host; NULL when the memory limit is reached. Only %s, %d, %u and %%: those
+ * know no locale. Write a fraction with fixed_text(). */
 __attribute__((format(printf, 2, 3))) static inline char *plugin_printf(const overread_host *host,
                                                                         const char *format, ...)
 {

@@ -1,5 +1,5 @@
-/* Reading the parsed JSON that the host hands to a plugin. The host has validated it against the manifest's schema;
- * these functions still never trust a type, and say NULL or false when a thing is not there. */
+/* Reading the parsed JSON that the host hands to a plugin. The host has validated it against the manifest's
+ * schema; these functions still never trust a type, and say NULL or false when a thing is not there. */
 #ifndef OVERREAD_PLUGINS_COMMON_VALUE_H
 #define OVERREAD_PLUGINS_COMMON_VALUE_H
 

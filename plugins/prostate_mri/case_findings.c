@@ -1,4 +1,5 @@
-/* Findings about the whole case: the decision, what the case asks besides, and whether the read counts as correct. */
+/* Findings about the whole case: the decision, what the case asks besides, and whether the read counts as
+ * correct. */
 #include "session.h"
 #include "common/fixed.h"
 #include "common/text.h"
@@ -11,7 +12,8 @@ void findings_of_decision(struct session *session)
         .answer_pointer = "/cspca",
         .truth_pointer = "/cspca",
         .rule = session->config.pirads_v2_definition
-                    ? "Clinically significant cancer in this case: ISUP grade group 2 or more (Gleason 7 or more), or a "
+                    ? "Clinically significant cancer in this case: ISUP grade group 2 or more (Gleason 7 or "
+                      "more), or a "
                       "cancer over 0.5 ml or with extraprostatic extension (PI-RADS v2)."
                     : "Clinically significant cancer in this case: ISUP grade group 2 or more (PI-CAI).",
     };
@@ -19,14 +21,16 @@ void findings_of_decision(struct session *session)
         finding.verdict = OVERREAD_HIT;
         finding.code = "decision_right";
         finding.points_milli = POINTS_DECISION;
-        finding.text = truth ? "You said that this patient has clinically significant cancer, and he has."
-                             : "You said that this patient has no clinically significant cancer, and he has none.";
+        finding.text =
+            truth ? "You said that this patient has clinically significant cancer, and he has."
+                  : "You said that this patient has no clinically significant cancer, and he has none.";
     } else if (truth) {
         finding.verdict = OVERREAD_MISS;
         finding.code = "decision_missed_cancer";
         finding.text = "You said that there is no clinically significant cancer; this patient has it.";
-        finding.look_again = "Go through ADC and high-b DWI from base to apex once more, then T2W of the transition "
-                             "zone.";
+        finding.look_again =
+            "Go through ADC and high-b DWI from base to apex once more, then T2W of the transition "
+            "zone.";
     } else {
         finding.verdict = OVERREAD_FALSE_POSITIVE;
         finding.code = "decision_overcalled";
@@ -35,18 +39,22 @@ void findings_of_decision(struct session *session)
     session_add(session, DECISION, finding);
     if (truth || session->truth.significant)
         return;
-    session_add(session, LOCALISATION, (overread_finding){
-        .verdict = OVERREAD_NOTE,
-        .code = "nothing_to_find",
-        .points_milli = POINTS_SPECIFICITY,
-        .max_points_milli = POINTS_SPECIFICITY,
-        .text = "This case holds no clinically significant lesion: 3 points are for leaving the gland unmarked, and each "
-                "false call takes from them.",
-        .rule = "In a case without significant cancer the localisation points are earned by making no false call.",
-    });
+    session_add(session, LOCALISATION,
+                (overread_finding){
+                    .verdict = OVERREAD_NOTE,
+                    .code = "nothing_to_find",
+                    .points_milli = POINTS_SPECIFICITY,
+                    .max_points_milli = POINTS_SPECIFICITY,
+                    .text = "This case holds no clinically significant lesion: 3 points are for leaving the "
+                            "gland unmarked, and each "
+                            "false call takes from them.",
+                    .rule = "In a case without significant cancer the localisation points are earned by "
+                            "making no false call.",
+                });
 }
 
-/* --- What the case may ask besides --------------------------------------------------------------------------------- */
+/* --- What the case may ask besides
+ * --------------------------------------------------------------------------------- */
 
 struct question {
     enum asked bit;
@@ -57,21 +65,27 @@ struct question {
 };
 
 /* Adds the outcome; it carries points only when the case asks for it. */
-static void add_outcome(struct session *session, const struct question *question, bool answered, int32_t points,
-                        const char *text, const char *rule)
+static void add_outcome(struct session *session, const struct question *question, bool answered,
+                        int32_t points, const char *text, const char *rule)
 {
     bool asked = (session->config.asked & (unsigned)question->bit) != 0;
     bool right = points == question->worth;
-    session_add(session, question->component, (overread_finding){
-        .verdict = !asked ? OVERREAD_NOTE : right ? OVERREAD_HIT : answered ? OVERREAD_PARTIAL : OVERREAD_MISS,
-        .code = !answered ? "not_answered" : right ? question->right_code : question->wrong_code,
-        .points_milli = asked ? points : 0,
-        .max_points_milli = asked ? question->worth : 0,
-        .answer_pointer = answered ? question->answer_pointer : NULL,
-        .truth_pointer = question->truth_pointer,
-        .text = text,
-        .rule = rule,
-    });
+    session_add(session, question->component,
+                (overread_finding){
+                    .verdict = !asked     ? OVERREAD_NOTE
+                               : right    ? OVERREAD_HIT
+                               : answered ? OVERREAD_PARTIAL
+                                          : OVERREAD_MISS,
+                    .code = !answered ? "not_answered"
+                            : right   ? question->right_code
+                                      : question->wrong_code,
+                    .points_milli = asked ? points : 0,
+                    .max_points_milli = asked ? question->worth : 0,
+                    .answer_pointer = answered ? question->answer_pointer : NULL,
+                    .truth_pointer = question->truth_pointer,
+                    .text = text,
+                    .rule = rule,
+                });
 }
 
 static bool is_asked(const struct session *session, enum asked bit)
@@ -91,8 +105,8 @@ static int64_t true_size(const struct lesion_model *lesion)
     return lesion->common.size;
 }
 
-static void size_finding(struct session *session, const struct lesion_model *lesion, const struct finding_model *mark,
-                         const struct question *question)
+static void size_finding(struct session *session, const struct lesion_model *lesion,
+                         const struct finding_model *mark, const struct question *question)
 {
     enum { TOLERANCE_PERCENT = 20, TOLERANCE_MM = 2, LARGE_MM = 15 };
     int64_t truth = true_size(lesion);
@@ -101,16 +115,17 @@ static void size_finding(struct session *session, const struct lesion_model *les
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_SIZE)))
         return;
     bool right = answered && is_close(mark->size, truth, TOLERANCE_PERCENT, TOLERANCE_MM * GEOMETRY_MM);
-    const char *text =
-        !answered ? plugin_printf(session->host, "You gave no size; the lesion measures %s mm.",
-                                  fixed_text(truth, 3, 1).text)
-                  : plugin_printf(session->host, "You measured %s mm, the truth is %s mm.%s",
-                                  fixed_text(mark->size, 3, 1).text, fixed_text(truth, 3, 1).text,
-                                  (mark->size >= large) != (truth >= large)
-                                      ? " The 15 mm between score 4 and score 5 lies between them."
-                                      : "");
+    const char *text = !answered
+                           ? plugin_printf(session->host, "You gave no size; the lesion measures %s mm.",
+                                           fixed_text(truth, 3, 1).text)
+                           : plugin_printf(session->host, "You measured %s mm, the truth is %s mm.%s",
+                                           fixed_text(mark->size, 3, 1).text, fixed_text(truth, 3, 1).text,
+                                           (mark->size >= large) != (truth >= large)
+                                               ? " The 15 mm between score 4 and score 5 lies between them."
+                                               : "");
     add_outcome(session, question, answered, right ? question->worth : 0, text,
-                "Greatest dimension: right within 2 mm or 20 %. PI-RADS v2.1 measures on ADC in the peripheral zone and "
+                "Greatest dimension: right within 2 mm or 20 %. PI-RADS v2.1 measures on ADC in the "
+                "peripheral zone and "
                 "on T2W in the transition zone.");
 }
 
@@ -121,12 +136,14 @@ static void sign_finding(struct session *session, int answer, int truth, const c
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, question->bit)))
         return;
     const char *is = truth ? "is" : "is no";
-    const char *text = answered ? plugin_printf(session->host, "You reported %s%s; there %s %s.",
-                                                answer ? "" : "no ", name, is, name)
-                                : plugin_printf(session->host, "You did not say whether there is %s; there %s %s.", name,
-                                                is, name);
-    add_outcome(session, question, answered, answered && answer == truth ? question->worth : 0, text,
-                "PI-RADS v2.1: extraprostatic extension and seminal vesicle invasion are reported for each lesion.");
+    const char *text = answered
+                           ? plugin_printf(session->host, "You reported %s%s; there %s %s.",
+                                           answer ? "" : "no ", name, is, name)
+                           : plugin_printf(session->host, "You did not say whether there is %s; there %s %s.",
+                                           name, is, name);
+    add_outcome(
+        session, question, answered, answered && answer == truth ? question->worth : 0, text,
+        "PI-RADS v2.1: extraprostatic extension and seminal vesicle invasion are reported for each lesion.");
 }
 
 void findings_asked_of_lesion(struct session *session, const struct lesion_model *lesion,
@@ -162,20 +179,26 @@ static void management_finding(struct session *session)
 {
     int truth = session->truth.facts.management, said = session->answer.facts.management;
     bool answered = said != MODEL_UNKNOWN;
-    struct question question = {.bit = ASKED_MANAGEMENT, .component = DECISION, .worth = POINTS_MANAGEMENT,
-                                .right_code = "management_right", .wrong_code = "management_wrong",
-                                .answer_pointer = "/management", .truth_pointer = "/management"};
+    struct question question = {.bit = ASKED_MANAGEMENT,
+                                .component = DECISION,
+                                .worth = POINTS_MANAGEMENT,
+                                .right_code = "management_right",
+                                .wrong_code = "management_wrong",
+                                .answer_pointer = "/management",
+                                .truth_pointer = "/management"};
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_MANAGEMENT)))
         return;
     /* "Both" holds either kind of biopsy: half right. No biopsy against any biopsy is wrong. */
-    bool partly = answered && said != truth && said != MANAGEMENT_NO_BIOPSY && truth != MANAGEMENT_NO_BIOPSY &&
-                  (said == MANAGEMENT_BOTH || truth == MANAGEMENT_BOTH);
-    const char *text = plugin_printf(session->host, "You chose %s; right was %s.",
-                                     answered ? model_management_text(said) : "nothing",
-                                     model_management_text(truth));
+    bool partly = answered && said != truth && said != MANAGEMENT_NO_BIOPSY &&
+                  truth != MANAGEMENT_NO_BIOPSY && (said == MANAGEMENT_BOTH || truth == MANAGEMENT_BOTH);
+    const char *text =
+        plugin_printf(session->host, "You chose %s; right was %s.",
+                      answered ? model_management_text(said) : "nothing", model_management_text(truth));
     add_outcome(session, &question, answered,
-                answered && said == truth ? POINTS_MANAGEMENT : partly ? POINTS_MANAGEMENT_PARTLY : 0, text,
-                "The management that the case's authors hold right.");
+                answered && said == truth ? POINTS_MANAGEMENT
+                : partly                  ? POINTS_MANAGEMENT_PARTLY
+                                          : 0,
+                text, "The management that the case's authors hold right.");
 }
 
 static const struct finding_model *stated_index(const struct session *session, int *ret_at)
@@ -195,11 +218,14 @@ static void index_finding(struct session *session)
     const struct finding_model *mark = stated_index(session, &at);
     if (truth < 0 || (!mark && !is_asked(session, ASKED_INDEX)))
         return;
-    struct question question = {
-        .bit = ASKED_INDEX, .component = CHARACTERISATION, .worth = POINTS_ASKED,
-        .right_code = "index_right", .wrong_code = "index_wrong",
-        .answer_pointer = mark ? session_mark_pointer(session, mark) : NULL,
-        .truth_pointer = session_lesion_pointer(session, &session->truth.lesions[truth])};
+    struct question question = {.bit = ASKED_INDEX,
+                                .component = CHARACTERISATION,
+                                .worth = POINTS_ASKED,
+                                .right_code = "index_right",
+                                .wrong_code = "index_wrong",
+                                .answer_pointer = mark ? session_mark_pointer(session, mark) : NULL,
+                                .truth_pointer =
+                                    session_lesion_pointer(session, &session->truth.lesions[truth])};
     bool right = mark && session->matching.hit[truth] && session->matching.mark_of_lesion[truth] == at;
     const char *place = session_place(session, &session->truth.lesions[truth].common);
     const char *text = right ? plugin_printf(session->host, "You named the right index lesion, %s.", place)
@@ -207,28 +233,34 @@ static void index_finding(struct session *session)
                                              mark ? "You named another finding the index lesion"
                                                   : "You named no index lesion",
                                              place);
-    add_outcome(session, &question, mark != NULL, right ? POINTS_ASKED : 0, text,
-                "PI-RADS v2.1: the index lesion has the highest category; among equals extraprostatic extension "
-                "decides, then size.");
+    add_outcome(
+        session, &question, mark != NULL, right ? POINTS_ASKED : 0, text,
+        "PI-RADS v2.1: the index lesion has the highest category; among equals extraprostatic extension "
+        "decides, then size.");
 }
 
 static void volume_finding(struct session *session)
 {
     const struct case_facts *truth = &session->truth.facts, *said = &session->answer.facts;
     enum { TOLERANCE_PERCENT = 15, TOLERANCE_MICROLITRES = 2000 };
-    static const char *const rule = "Gland volume = length x width x height (cm) x 0.52; right within 15 % or 2 ml.";
+    static const char *const rule =
+        "Gland volume = length x width x height (cm) x 0.52; right within 15 % or 2 ml.";
     bool answered = said->volume != MODEL_UNKNOWN;
-    struct question question = {.bit = ASKED_VOLUME, .component = CHARACTERISATION, .worth = POINTS_ASKED,
-                                .right_code = "volume_right", .wrong_code = "volume_wrong",
-                                .answer_pointer = "/volume_ml", .truth_pointer = "/volume_ml"};
+    struct question question = {.bit = ASKED_VOLUME,
+                                .component = CHARACTERISATION,
+                                .worth = POINTS_ASKED,
+                                .right_code = "volume_right",
+                                .wrong_code = "volume_wrong",
+                                .answer_pointer = "/volume_ml",
+                                .truth_pointer = "/volume_ml"};
     if (truth->volume == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_VOLUME)))
         return;
     bool right = answered && is_close(said->volume, truth->volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES);
-    const char *text = answered ? plugin_printf(session->host, "You gave %s ml, the gland has %s ml.",
-                                                fixed_text(said->volume, 3, 1).text,
-                                                fixed_text(truth->volume, 3, 1).text)
-                                : plugin_printf(session->host, "You gave no gland volume; it is %s ml.",
-                                                fixed_text(truth->volume, 3, 1).text);
+    const char *text =
+        answered ? plugin_printf(session->host, "You gave %s ml, the gland has %s ml.",
+                                 fixed_text(said->volume, 3, 1).text, fixed_text(truth->volume, 3, 1).text)
+                 : plugin_printf(session->host, "You gave no gland volume; it is %s ml.",
+                                 fixed_text(truth->volume, 3, 1).text);
     add_outcome(session, &question, answered, right ? POINTS_ASKED : 0, text, rule);
 }
 
@@ -243,14 +275,16 @@ static void volume_formula_finding(struct session *session)
     int64_t volume = (int64_t)fixed_divide(cube * 52, INT64_C(100000000000)); /* um^3 * 0.52 -> ul */
     if (is_close(said->volume, volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES))
         return;
-    session_add(session, CHARACTERISATION, (overread_finding){
-        .verdict = OVERREAD_NOTE,
-        .code = "volume_formula_mismatch",
-        .answer_pointer = "/volume_ml",
-        .text = plugin_printf(session->host, "Your diameters give %s ml by the ellipsoid formula, you wrote %s ml.",
-                              fixed_text(volume, 3, 1).text, fixed_text(said->volume, 3, 1).text),
-        .rule = "Gland volume = length x width x height (cm) x 0.52 (PI-RADS v2.1).",
-    });
+    session_add(session, CHARACTERISATION,
+                (overread_finding){
+                    .verdict = OVERREAD_NOTE,
+                    .code = "volume_formula_mismatch",
+                    .answer_pointer = "/volume_ml",
+                    .text = plugin_printf(
+                        session->host, "Your diameters give %s ml by the ellipsoid formula, you wrote %s ml.",
+                        fixed_text(volume, 3, 1).text, fixed_text(said->volume, 3, 1).text),
+                    .rule = "Gland volume = length x width x height (cm) x 0.52 (PI-RADS v2.1).",
+                });
 }
 
 static void density_finding(struct session *session)
@@ -258,9 +292,13 @@ static void density_finding(struct session *session)
     enum { TOLERANCE_PERCENT = 15, TOLERANCE_MICRO = 10000, THRESHOLD_MICRO = 150000 };
     int64_t truth = session->truth.facts.psa_density, said = session->answer.facts.psa_density;
     bool answered = said != MODEL_UNKNOWN;
-    struct question question = {.bit = ASKED_PSA_DENSITY, .component = DECISION, .worth = POINTS_ASKED,
-                                .right_code = "psa_density_right", .wrong_code = "psa_density_wrong",
-                                .answer_pointer = "/psa_density", .truth_pointer = NULL};
+    struct question question = {.bit = ASKED_PSA_DENSITY,
+                                .component = DECISION,
+                                .worth = POINTS_ASKED,
+                                .right_code = "psa_density_right",
+                                .wrong_code = "psa_density_wrong",
+                                .answer_pointer = "/psa_density",
+                                .truth_pointer = NULL};
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_PSA_DENSITY)))
         return;
     bool right = answered && is_close(said, truth, TOLERANCE_PERCENT, TOLERANCE_MICRO);
@@ -279,17 +317,20 @@ static void probability_finding(struct session *session)
 {
     const struct case_facts *said = &session->answer.facts;
     const int64_t half = 500000;
-    if (said->probability == MODEL_UNKNOWN || said->probability == half || (said->probability > half) == said->cspca)
+    if (said->probability == MODEL_UNKNOWN || said->probability == half ||
+        (said->probability > half) == said->cspca)
         return;
-    session_add(session, DECISION, (overread_finding){
-        .verdict = OVERREAD_NOTE,
-        .code = "probability_contradicts",
-        .answer_pointer = "/cspca_probability",
-        .text = plugin_printf(session->host, "You held significant cancer %s %% likely and yet decided %s.",
-                              fixed_text(said->probability, 4, 0).text, said->cspca ? "that it is there"
-                                                                                    : "that it is not there"),
-        .rule = "A decision that differs from what the reader holds likelier should be meant.",
-    });
+    session_add(session, DECISION,
+                (overread_finding){
+                    .verdict = OVERREAD_NOTE,
+                    .code = "probability_contradicts",
+                    .answer_pointer = "/cspca_probability",
+                    .text = plugin_printf(session->host,
+                                          "You held significant cancer %s %% likely and yet decided %s.",
+                                          fixed_text(said->probability, 4, 0).text,
+                                          said->cspca ? "that it is there" : "that it is not there"),
+                    .rule = "A decision that differs from what the reader holds likelier should be meant.",
+                });
 }
 
 static void consistency_finding(struct session *session)
@@ -299,14 +340,17 @@ static void consistency_finding(struct session *session)
         target |= session->answer.marks[j].category >= TARGET_CATEGORY;
     if (!session->answer.facts.cspca || target)
         return;
-    session_add(session, DECISION, (overread_finding){
-        .verdict = OVERREAD_NOTE,
-        .code = "decision_without_target",
-        .answer_pointer = "/cspca",
-        .text = "You decided for clinically significant cancer, but marked no lesion of PI-RADS 3 or more that a biopsy "
-                "could aim at.",
-        .rule = "A decision for significant cancer on MRI rests on at least one target (PI-RADS 3 to 5).",
-    });
+    session_add(
+        session, DECISION,
+        (overread_finding){
+            .verdict = OVERREAD_NOTE,
+            .code = "decision_without_target",
+            .answer_pointer = "/cspca",
+            .text = "You decided for clinically significant cancer, but marked no lesion of PI-RADS 3 or "
+                    "more that a biopsy "
+                    "could aim at.",
+            .rule = "A decision for significant cancer on MRI rests on at least one target (PI-RADS 3 to 5).",
+        });
 }
 
 void findings_of_case(struct session *session)
@@ -320,13 +364,16 @@ void findings_of_case(struct session *session)
     consistency_finding(session);
 }
 
-/* --- Correct or not ------------------------------------------------------------------------------------------------ */
+/* --- Correct or not
+ * ------------------------------------------------------------------------------------------------ */
 
 bool findings_verdict(struct session *session)
 {
     static const char *const rule =
-        "A read counts as correct when the csPCa decision is right and: with csPCa, every significant lesion is hit by "
-        "a mark of PI-RADS 3 or more (or at least the expert's category), without more false targets (PI-RADS 3 or "
+        "A read counts as correct when the csPCa decision is right and: with csPCa, every significant lesion "
+        "is hit by "
+        "a mark of PI-RADS 3 or more (or at least the expert's category), without more false targets "
+        "(PI-RADS 3 or "
         "more) than the case allows; without csPCa, there is no false call of PI-RADS 4 or 5.";
     const struct config_model *config = &session->config;
     const char *why = NULL;
@@ -338,19 +385,21 @@ bool findings_verdict(struct session *session)
                             session->misses, session->truth.significant);
         memory = why != NULL;
     } else if (session->truth.facts.cspca && session->false_targets > config->max_false_positives) {
-        why = plugin_printf(session->host, "there are %d false targets, more than the %d that this case allows",
-                            session->false_targets, config->max_false_positives);
+        why =
+            plugin_printf(session->host, "there are %d false targets, more than the %d that this case allows",
+                          session->false_targets, config->max_false_positives);
         memory = why != NULL;
     } else if (!session->truth.facts.cspca && session->false_suspicious > 0) {
         why = "a case without significant cancer got a false call of PI-RADS 4 or 5";
     }
     session->report.failed |= !memory;
-    session_add(session, DECISION, (overread_finding){
-        .verdict = OVERREAD_NOTE,
-        .code = why ? "counts_as_wrong" : "counts_as_correct",
-        .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
-                    : "This read counts as correct.",
-        .rule = rule,
-    });
+    session_add(session, DECISION,
+                (overread_finding){
+                    .verdict = OVERREAD_NOTE,
+                    .code = why ? "counts_as_wrong" : "counts_as_correct",
+                    .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
+                                : "This read counts as correct.",
+                    .rule = rule,
+                });
     return !why;
 }

@@ -15,8 +15,8 @@ static enum overread_status refuse(overread_problem *problem, const char *pointe
     return OVERREAD_REFUSED;
 }
 
-static enum overread_status refuse_lesion(const overread_host *host, overread_problem *problem, uint32_t index,
-                                          const char *member, const char *text)
+static enum overread_status refuse_lesion(const overread_host *host, overread_problem *problem,
+                                          uint32_t index, const char *member, const char *text)
 {
     return refuse(problem, plugin_printf(host, "/lesions/%u%s", index, member), text);
 }
@@ -46,7 +46,8 @@ static const char *place_objection(const overread_host *host, const struct confi
         out = ellipsoid_distance_outside(&config->gland, point);
         if (out <= config->gland_margin)
             return NULL;
-        words = plugin_printf(host, "The position lies %s mm outside the prostate; up to %s mm are allowed.",
+        words = plugin_printf(host,
+                              "The position lies %s mm outside the prostate gland; up to %s mm are allowed.",
                               fixed_text(out, 3, 1).text, fixed_text(config->gland_margin, 3, 1).text);
     } else {
         return NULL;
@@ -66,12 +67,14 @@ static enum overread_status check_place(const overread_host *host, const struct 
     return objection ? refuse_lesion(host, problem, index, member, objection) : OVERREAD_OK;
 }
 
-/* --- Answer -------------------------------------------------------------------------------------------------------- */
+/* --- Answer
+ * -------------------------------------------------------------------------------------------------------- */
 
 static enum overread_status check_mark(const overread_host *host, const struct config_model *config,
                                        const struct finding_model *mark, overread_problem *problem)
 {
-    enum overread_status status = check_place(host, config, &mark->position, mark->index, "/position", problem);
+    enum overread_status status =
+        check_place(host, config, &mark->position, mark->index, "/position", problem);
     if (status != OVERREAD_OK)
         return status;
     if (mark->has_body && !ellipsoid_axes_orthonormal(&mark->body))
@@ -93,8 +96,9 @@ static enum overread_status check_pairs(const overread_host *host, const struct 
             uint32_t later = a->index > b->index ? a->index : b->index;
             uint32_t earlier = a->index > b->index ? b->index : a->index;
             if (geometry_distance(&a->position, &b->position) <= SAME_PLACE)
-                return refuse_lesion(host, problem, later, "/position",
-                                     plugin_printf(host, "The same place is marked by /lesions/%u already.", earlier));
+                return refuse_lesion(
+                    host, problem, later, "/position",
+                    plugin_printf(host, "The same place is marked by /lesions/%u already.", earlier));
             if (a->is_index && b->is_index)
                 return refuse_lesion(host, problem, later, "/index",
                                      "Only one lesion can be the index lesion.");
@@ -123,7 +127,9 @@ enum overread_status prostate_check_answer(const overread_host *host, const over
     return check_pairs(host, &answer, problem);
 }
 
-/* --- Truth --------------------------------------------------------------------------------------------------------- */
+/* --- Truth
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool valid_config(const struct config_model *config, const char **ret_text)
 {
@@ -169,7 +175,8 @@ static const char *sector_objection(const struct config_model *config, const str
     return config->has_gland ? side_objection(config, lesion) : NULL;
 }
 
-static const char *significance_objection(const struct config_model *config, const struct lesion_model *lesion)
+static const char *significance_objection(const struct config_model *config,
+                                          const struct lesion_model *lesion)
 {
     if (lesion->isup == MODEL_UNKNOWN || lesion->cspca_stated == MODEL_UNKNOWN)
         return NULL;
@@ -207,10 +214,12 @@ static enum overread_status check_lesion(const overread_host *host, const struct
         {"/cspca", significance_objection(config, lesion)},
         {"/pirads", category_objection(lesion)},
     };
-    enum overread_status status = check_place(host, config, &common->body.centre, common->index, "/centre", problem);
+    enum overread_status status =
+        check_place(host, config, &common->body.centre, common->index, "/centre", problem);
     for (size_t i = 0; status == OVERREAD_OK && i < sizeof(objections) / sizeof(objections[0]); i++) {
         if (objections[i].objection)
-            status = refuse_lesion(host, problem, common->index, objections[i].member, objections[i].objection);
+            status =
+                refuse_lesion(host, problem, common->index, objections[i].member, objections[i].objection);
     }
     return status;
 }
@@ -224,7 +233,8 @@ static const struct lesion_model *lesion_of_index(const struct truth_model *trut
     return &truth->lesions[i];
 }
 
-/* Names must be unique, and at most one lesion the index lesion, which is a significant one where there is any. */
+/* Names must be unique, and at most one lesion the index lesion, which is a significant one where there is
+ * any. */
 static enum overread_status check_names(const overread_host *host, const struct truth_model *truth,
                                         overread_problem *problem)
 {
@@ -238,8 +248,9 @@ static enum overread_status check_names(const overread_host *host, const struct 
                 return refuse_lesion(host, problem, j, "/index", "Only one lesion can be the index lesion.");
         }
         if (later->common.is_index && !later->significant && truth->significant > 0)
-            return refuse_lesion(host, problem, j, "/index",
-                                 "The index lesion must be clinically significant when one of the lesions is.");
+            return refuse_lesion(
+                host, problem, j, "/index",
+                "The index lesion must be clinically significant when one of the lesions is.");
     }
     return OVERREAD_OK;
 }
@@ -250,15 +261,18 @@ static enum overread_status check_facts(const overread_value *value, const struc
     enum { TOLERANCE_PERCENT = 10, TOLERANCE_MICRO = 10000 };
     const struct case_facts *facts = &truth->facts;
     if (facts->cspca && truth->significant == 0)
-        return refuse(problem, "/cspca", "The case says clinically significant cancer, but no lesion is significant.");
+        return refuse(problem, "/cspca",
+                      "The case says clinically significant cancer, but no lesion is significant.");
     if (!facts->cspca && truth->significant > 0)
-        return refuse(problem, "/cspca", "The case says no clinically significant cancer, but a lesion is significant.");
+        return refuse(problem, "/cspca",
+                      "The case says no clinically significant cancer, but a lesion is significant.");
     if (!value_member(value, "psa_density") || facts->psa == MODEL_UNKNOWN || facts->volume <= 0)
         return OVERREAD_OK;
     int64_t density = (int64_t)fixed_divide((int128)facts->psa * 1000, facts->volume);
     int64_t error = fixed_absolute(density - facts->psa_density);
     if (error > TOLERANCE_MICRO && (int128)error * 100 > (int128)density * TOLERANCE_PERCENT)
-        return refuse(problem, "/psa_density", "The PSA density is not the PSA divided by the gland's volume.");
+        return refuse(problem, "/psa_density",
+                      "The PSA density is not the PSA divided by the gland's volume.");
     return OVERREAD_OK;
 }
 

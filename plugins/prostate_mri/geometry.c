@@ -46,7 +46,7 @@ bool ellipsoid_contains(const struct ellipsoid *e, const struct point *point, un
 {
     uint128 over, under;
     quadratic_form(e, point, &over, &under);
-    return over <= under * (factor * factor);
+    return over <= under * factor * factor;
 }
 
 int64_t ellipsoid_distance_outside(const struct ellipsoid *e, const struct point *point)
@@ -71,8 +71,8 @@ int64_t ellipsoid_extent(const struct ellipsoid *e, int direction)
     return (int64_t)(fixed_sqrt(sum) / GEOMETRY_UNIT);
 }
 
-/* A grid point's coordinates along one of the ellipsoid's axes, as a fraction of the semi-axis in 2^-18: linear in
- * the grid's indices, so that walking the grid needs only additions. */
+/* A grid point's coordinates along one of the ellipsoid's axes, as a fraction of the semi-axis in 2^-18:
+ * linear in the grid's indices, so that walking the grid needs only additions. */
 struct walk {
     int64_t origin[3];
     int64_t step[3][3]; /* [grid direction][ellipsoid axis] */
@@ -93,8 +93,8 @@ static struct walk walk_of(const struct ellipsoid *e, const int64_t low[3], cons
     return walk;
 }
 
-/* The squared distance from the centre along one line of the grid. It is a polynomial of the second degree in the
- * index, so its differences give each next value exactly. */
+/* The squared distance from the centre along one line of the grid. It is a polynomial of the second degree in
+ * the index, so its differences give each next value exactly. */
 struct line {
     int64_t square, first_difference, second_difference;
 };
@@ -162,7 +162,8 @@ bool ellipsoid_axes_orthonormal(const struct ellipsoid *e)
             int64_t dot = 0;
             for (int k = 0; k < 3; k++)
                 dot += e->axis[i][k] * e->axis[j][k];
-            int64_t error = i == j ? (dot - unit) / 2 : dot; /* half: the square's error is twice the length's */
+            int64_t error =
+                i == j ? (dot - unit) / 2 : dot; /* half: the square's error is twice the length's */
             if (fixed_absolute(error) > unit / 1000)
                 return false;
         }

@@ -1,13 +1,14 @@
-/* Points and ellipsoids in patient coordinates (LPS: +left, +posterior, +superior), in whole micrometres. Integer
- * arithmetic throughout: the same numbers give the same decision on every machine and in every rounding mode.
- * Coordinates stay within 1 m of the origin and semi-axes within 0.5 to 100 mm, as the schemas demand. */
+/* Points and ellipsoids in patient coordinates (LPS: +left, +posterior, +superior), in whole micrometres.
+ * Integer arithmetic throughout: the same numbers give the same decision on every machine and in every
+ * rounding mode. Coordinates stay within 1 m of the origin and semi-axes within 0.5 to 100 mm, as the schemas
+ * demand. */
 #ifndef PROSTATE_MRI_GEOMETRY_H
 #define PROSTATE_MRI_GEOMETRY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GEOMETRY_MM 1000               /* micrometres */
+#define GEOMETRY_MM INT64_C(1000)      /* micrometres */
 #define GEOMETRY_UNIT 1000000          /* length of a unit vector's components: millionths */
 #define GEOMETRY_OVERLAP_WHOLE 1000000 /* overlap is told in millionths */
 
@@ -24,7 +25,8 @@ struct ellipsoid {
 /* Rounded down to a micrometre. */
 int64_t geometry_distance(const struct point *a, const struct point *b);
 
-/* Is the point inside the ellipsoid whose semi-axes are `factor` times as long? The surface counts as inside. */
+/* Is the point inside the ellipsoid whose semi-axes are `factor` times as long? The surface counts as inside.
+ */
 bool ellipsoid_contains(const struct ellipsoid *ellipsoid, const struct point *point, unsigned factor);
 
 /* How far the point lies outside, measured along the line to the centre; 0 inside. */

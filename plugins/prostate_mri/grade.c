@@ -4,7 +4,8 @@
 
 enum { MICRO = 1000000 };
 
-static void score_metric(struct session *session, const char *name, enum component component, const char *reason)
+static void score_metric(struct session *session, const char *name, enum component component,
+                         const char *reason)
 {
     int64_t earned = session->earned[component], possible = session->possible[component];
     if (earned < 0)
@@ -86,7 +87,8 @@ static void add_metrics(struct session *session)
     probability_metric(session);
 }
 
-enum overread_status prostate_grade(const overread_host *host, const overread_input *input, overread_grade *grade)
+enum overread_status prostate_grade(const overread_host *host, const overread_input *input,
+                                    overread_grade *grade)
 {
     struct session *session = host->alloc(host->context, sizeof(*session));
     if (!session)

@@ -1,4 +1,5 @@
-/* (config, truth, answer) -> grade, and the checks that a schema cannot make. The functions of the plugin ABI. */
+/* (config, truth, answer) -> grade, and the checks that a schema cannot make. The functions of the plugin
+ * ABI. */
 #ifndef PROSTATE_MRI_GRADE_H
 #define PROSTATE_MRI_GRADE_H
 
@@ -8,6 +9,7 @@ enum overread_status prostate_check_truth(const overread_host *host, const overr
                                           overread_problem *problem);
 enum overread_status prostate_check_answer(const overread_host *host, const overread_input *input,
                                            overread_problem *problem);
-enum overread_status prostate_grade(const overread_host *host, const overread_input *input, overread_grade *grade);
+enum overread_status prostate_grade(const overread_host *host, const overread_input *input,
+                                    overread_grade *grade);
 
 #endif

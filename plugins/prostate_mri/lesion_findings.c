@@ -1,4 +1,5 @@
-/* Findings about the clinically significant lesions of the truth: found or not, and how well they were described. */
+/* Findings about the clinically significant lesions of the truth: found or not, and how well they were
+ * described. */
 #include "session.h"
 #include "common/fixed.h"
 #include "common/text.h"
@@ -34,8 +35,9 @@ static int64_t greatest_dimension(const struct finding_model *finding)
 /* The largest component of the way from the lesion to the mark, in the words of a report. */
 static const char *direction_words(const struct point *from, const struct point *to)
 {
-    static const char *const words[3][2] = {
-        {"to the patient's right", "to the patient's left"}, {"anterior", "posterior"}, {"inferior", "superior"}};
+    static const char *const words[3][2] = {{"to the patient's right", "to the patient's left"},
+                                            {"anterior", "posterior"},
+                                            {"inferior", "superior"}};
     int largest = 0;
     int64_t way[3];
     for (int i = 0; i < 3; i++) {
@@ -46,20 +48,22 @@ static const char *direction_words(const struct point *from, const struct point 
     return words[largest][way[largest] > 0];
 }
 
-/* A lesion that was not hit loses all its points in one finding; they are split so that the parts of the score keep
- * their maxima. */
+/* A lesion that was not hit loses all its points in one finding; they are split so that the parts of the
+ * score keep their maxima. */
 static void add_lost_description(struct session *session, const struct lesion_model *lesion)
 {
-    session_add(session, CHARACTERISATION, (overread_finding){
-        .verdict = OVERREAD_MISS,
-        .code = "not_characterised",
-        .max_points_milli = points_of_lesion(session, lesion) - POINTS_FOUND,
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = plugin_printf(session->host,
-                              "As the lesion %s was not hit, its zone, category and sectors could not be judged.",
-                              session_place(session, &lesion->common)),
-        .rule = "Only a lesion that was hit is characterised.",
-    });
+    session_add(session, CHARACTERISATION,
+                (overread_finding){
+                    .verdict = OVERREAD_MISS,
+                    .code = "not_characterised",
+                    .max_points_milli = points_of_lesion(session, lesion) - POINTS_FOUND,
+                    .truth_pointer = session_lesion_pointer(session, lesion),
+                    .text = plugin_printf(
+                        session->host,
+                        "As the lesion %s was not hit, its zone, category and sectors could not be judged.",
+                        session_place(session, &lesion->common)),
+                    .rule = "Only a lesion that was hit is characterised.",
+                });
 }
 
 static void lesion_missed(struct session *session, const struct lesion_model *lesion)
@@ -68,20 +72,23 @@ static void lesion_missed(struct session *session, const struct lesion_model *le
     const char *expert = "";
     session->misses++;
     if (common->has_scores)
-        expert = plugin_printf(session->host, " The expert scored T2W %s, DWI %s, DCE %s there.", pirads_score_text(common->scores.t2w),
-                               pirads_score_text(common->scores.dwi), pirads_dce_text(common->scores.dce));
+        expert = plugin_printf(session->host, " The expert scored T2W %s, DWI %s, DCE %s there.",
+                               pirads_score_text(common->scores.t2w), pirads_score_text(common->scores.dwi),
+                               pirads_dce_text(common->scores.dce));
     session->report.failed |= !expert;
-    session_add(session, LOCALISATION, (overread_finding){
-        .verdict = OVERREAD_MISS,
-        .code = "lesion_missed",
-        .max_points_milli = POINTS_FOUND,
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = plugin_printf(session->host, "You missed a %s of %s mm %s.%s", grade_words(session, lesion),
-                              fixed_text(greatest_dimension(common), 3, 0).text,
-                              session_place(session, common), expert ? expert : ""),
-        .rule = session_match_rule(session),
-        .look_again = session_look(session, common),
-    });
+    session_add(session, LOCALISATION,
+                (overread_finding){
+                    .verdict = OVERREAD_MISS,
+                    .code = "lesion_missed",
+                    .max_points_milli = POINTS_FOUND,
+                    .truth_pointer = session_lesion_pointer(session, lesion),
+                    .text = plugin_printf(session->host, "You missed a %s of %s mm %s.%s",
+                                          grade_words(session, lesion),
+                                          fixed_text(greatest_dimension(common), 3, 0).text,
+                                          session_place(session, common), expert ? expert : ""),
+                    .rule = session_match_rule(session),
+                    .look_again = session_look(session, common),
+                });
     add_lost_description(session, lesion);
 }
 
@@ -91,27 +98,30 @@ static void lesion_mislocalised(struct session *session, const struct lesion_mod
     const struct point *centre = &lesion->common.position;
     session->near_misses++;
     session->misses++;
-    session_add(session, LOCALISATION, (overread_finding){
-        .verdict = OVERREAD_PARTIAL,
-        .code = "mislocalised",
-        .points_milli = POINTS_MISLOCALISED,
-        .max_points_milli = POINTS_FOUND,
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = plugin_printf(session->host,
-                              "Your mark lies %s mm from the %s %s, mostly %s of it: near, but a biopsy aimed there "
-                              "could miss it.",
-                              fixed_text(geometry_distance(centre, &mark->position), 3, 1).text,
-                              grade_words(session, lesion), session_place(session, &lesion->common),
-                              direction_words(centre, &mark->position)),
-        .rule = session_match_rule(session),
-        .look_again = session_look(session, &lesion->common),
-    });
+    session_add(
+        session, LOCALISATION,
+        (overread_finding){
+            .verdict = OVERREAD_PARTIAL,
+            .code = "mislocalised",
+            .points_milli = POINTS_MISLOCALISED,
+            .max_points_milli = POINTS_FOUND,
+            .answer_pointer = session_mark_pointer(session, mark),
+            .truth_pointer = session_lesion_pointer(session, lesion),
+            .text = plugin_printf(
+                session->host,
+                "Your mark lies %s mm from the %s %s, mostly %s of it: near, but a biopsy aimed there "
+                "could miss it.",
+                fixed_text(geometry_distance(centre, &mark->position), 3, 1).text,
+                grade_words(session, lesion), session_place(session, &lesion->common),
+                direction_words(centre, &mark->position)),
+            .rule = session_match_rule(session),
+            .look_again = session_look(session, &lesion->common),
+        });
     add_lost_description(session, lesion);
 }
 
-/* Called too low for a biopsy, where the expert saw more. An expert's own 1 or 2 (histology found what MRI does not
- * show) cannot be asked for more. */
+/* Called too low for a biopsy, where the expert saw more. An expert's own 1 or 2 (histology found what MRI
+ * does not show) cannot be asked for more. */
 static bool is_dismissed(const struct lesion_model *lesion, const struct finding_model *mark)
 {
     int expert = lesion->common.category;
@@ -122,35 +132,38 @@ static void lesion_found(struct session *session, const struct lesion_model *les
                          const struct finding_model *mark)
 {
     bool dismissed = is_dismissed(lesion, mark);
-    const char *distance = plugin_printf(
-        session->host, "%s",
-        fixed_text(geometry_distance(&lesion->common.position, &mark->position), 3, 1).text);
+    const char *distance =
+        plugin_printf(session->host, "%s",
+                      fixed_text(geometry_distance(&lesion->common.position, &mark->position), 3, 1).text);
     const char *text =
-        dismissed ? plugin_printf(session->host,
-                                  "You saw the %s %s (%s mm from its centre) but called it PI-RADS %d, which sends "
-                                  "nobody to biopsy: the cancer would have gone undiagnosed.",
-                                  grade_words(session, lesion), session_place(session, &lesion->common),
-                                  distance ? distance : "", mark->category)
-                  : plugin_printf(session->host, "You found the %s %s: your mark lies %s mm from its centre.",
-                                  grade_words(session, lesion), session_place(session, &lesion->common),
-                                  distance ? distance : "");
+        dismissed
+            ? plugin_printf(session->host,
+                            "You saw the %s %s (%s mm from its centre) but called it PI-RADS %d, which sends "
+                            "nobody to biopsy: the cancer would have gone undiagnosed.",
+                            grade_words(session, lesion), session_place(session, &lesion->common),
+                            distance ? distance : "", mark->category)
+            : plugin_printf(session->host, "You found the %s %s: your mark lies %s mm from its centre.",
+                            grade_words(session, lesion), session_place(session, &lesion->common),
+                            distance ? distance : "");
     session->report.failed |= !distance;
     session->hits += !dismissed;
     session->misses += dismissed;
-    session_add(session, LOCALISATION, (overread_finding){
-        .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
-        .code = dismissed ? "lesion_dismissed" : "lesion_found",
-        .points_milli = dismissed ? POINTS_DISMISSED : POINTS_FOUND,
-        .max_points_milli = POINTS_FOUND,
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = text,
-        .rule = session_match_rule(session),
-        .look_again = dismissed ? session_look(session, &lesion->common) : NULL,
-    });
+    session_add(session, LOCALISATION,
+                (overread_finding){
+                    .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
+                    .code = dismissed ? "lesion_dismissed" : "lesion_found",
+                    .points_milli = dismissed ? POINTS_DISMISSED : POINTS_FOUND,
+                    .max_points_milli = POINTS_FOUND,
+                    .answer_pointer = session_mark_pointer(session, mark),
+                    .truth_pointer = session_lesion_pointer(session, lesion),
+                    .text = text,
+                    .rule = session_match_rule(session),
+                    .look_again = dismissed ? session_look(session, &lesion->common) : NULL,
+                });
 }
 
-static void zone_finding(struct session *session, const struct lesion_model *lesion, const struct finding_model *mark)
+static void zone_finding(struct session *session, const struct lesion_model *lesion,
+                         const struct finding_model *mark)
 {
     bool right = mark->zone == lesion->common.zone;
     const char *consequence = "";
@@ -164,20 +177,25 @@ static void zone_finding(struct session *session, const struct lesion_model *les
               : plugin_printf(session->host, "You placed the lesion in the %s; it lies in the %s.%s",
                               pirads_zone_name(mark->zone), pirads_zone_name(lesion->common.zone),
                               consequence ? consequence : "");
-    session_add(session, CHARACTERISATION, (overread_finding){
-        .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-        .code = right ? "zone_right" : "wrong_zone",
-        .points_milli = right ? POINTS_ZONE : 0,
-        .max_points_milli = POINTS_ZONE,
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = text,
-        .rule = "PI-RADS v2.1: the zone decides which sequence is dominant (DWI in the peripheral zone, T2W in the "
-                "transition zone).",
-        .look_again = right ? NULL
-                            : "Follow the surgical capsule, the dark line between transition and peripheral zone, on "
-                              "axial T2W through the lesion.",
-    });
+    session_add(
+        session, CHARACTERISATION,
+        (overread_finding){
+            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+            .code = right ? "zone_right" : "wrong_zone",
+            .points_milli = right ? POINTS_ZONE : 0,
+            .max_points_milli = POINTS_ZONE,
+            .answer_pointer = session_mark_pointer(session, mark),
+            .truth_pointer = session_lesion_pointer(session, lesion),
+            .text = text,
+            .rule = "PI-RADS v2.1: the zone decides which sequence is dominant (DWI in the peripheral zone, "
+                    "T2W in the "
+                    "transition zone).",
+            .look_again =
+                right
+                    ? NULL
+                    : "Follow the surgical capsule, the dark line between transition and peripheral zone, on "
+                      "axial T2W through the lesion.",
+        });
 }
 
 static void sector_finding(struct session *session, const struct lesion_model *lesion,
@@ -190,23 +208,27 @@ static void sector_finding(struct session *session, const struct lesion_model *l
     const struct sector *first = sector_at(sector_first(mark->sectors));
     const char *stated = first ? first->code : "no sector";
     const char *text =
-        shared == all ? plugin_printf(session->host, "Your sector is right: %s.", stated)
-                      : plugin_printf(session->host,
-                                      "You reported %s%s; the lesion lies %s. %d of the %d sectors named by you or by "
-                                      "the truth agree.",
-                                      stated, sector_size(mark->sectors) > 1 ? " and more" : "",
-                                      session_place(session, &lesion->common), shared, all);
-    session_add(session, CHARACTERISATION, (overread_finding){
-        .verdict = shared == all ? OVERREAD_HIT : OVERREAD_PARTIAL,
-        .code = shared == all ? "sector_right" : shared ? "sector_partial" : "sector_wrong",
-        .points_milli = POINTS_SECTORS * shared / all,
-        .max_points_milli = POINTS_SECTORS,
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = text,
-        .rule = "PI-RADS v2.1 sector map (41 sectors); points by the share of sectors in common.",
-        .look_again = shared == all ? NULL : session_look(session, &lesion->common),
-    });
+        shared == all
+            ? plugin_printf(session->host, "Your sector is right: %s.", stated)
+            : plugin_printf(session->host,
+                            "You reported %s%s; the lesion lies %s. %d of the %d sectors named by you or by "
+                            "the truth agree.",
+                            stated, sector_size(mark->sectors) > 1 ? " and more" : "",
+                            session_place(session, &lesion->common), shared, all);
+    session_add(session, CHARACTERISATION,
+                (overread_finding){
+                    .verdict = shared == all ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                    .code = shared == all ? "sector_right"
+                            : shared      ? "sector_partial"
+                                          : "sector_wrong",
+                    .points_milli = POINTS_SECTORS * shared / all,
+                    .max_points_milli = POINTS_SECTORS,
+                    .answer_pointer = session_mark_pointer(session, mark),
+                    .truth_pointer = session_lesion_pointer(session, lesion),
+                    .text = text,
+                    .rule = "PI-RADS v2.1 sector map (41 sectors); points by the share of sectors in common.",
+                    .look_again = shared == all ? NULL : session_look(session, &lesion->common),
+                });
 }
 
 /* What led the expert and the reader apart, when both sets of scores are known. */
@@ -218,11 +240,13 @@ static const char *score_difference(struct session *session, const struct lesion
         return "";
     const char *text = plugin_printf(
         session->host, " The expert scored T2W %s, DWI %s, DCE %s; you scored T2W %s, DWI %s, DCE %s.%s",
-        pirads_score_text(expert->scores.t2w), pirads_score_text(expert->scores.dwi), pirads_dce_text(expert->scores.dce), pirads_score_text(mark->scores.t2w),
+        pirads_score_text(expert->scores.t2w), pirads_score_text(expert->scores.dwi),
+        pirads_dce_text(expert->scores.dce), pirads_score_text(mark->scores.t2w),
         pirads_score_text(mark->scores.dwi), pirads_dce_text(mark->scores.dce),
-        expert->category + mark->category == 9 ? " Between 4 and 5 decides the size: 5 needs 15 mm or more, or "
-                                                 "definite extraprostatic extension."
-                                               : "");
+        expert->category + mark->category == 9
+            ? " Between 4 and 5 decides the size: 5 needs 15 mm or more, or "
+              "definite extraprostatic extension."
+            : "");
     session->report.failed |= !text;
     return text ? text : "";
 }
@@ -241,27 +265,32 @@ static void category_finding(struct session *session, const struct lesion_model 
     if (!expert)
         return;
     bool right = expert == called, by_one = called - expert == 1 || expert - called == 1;
-    const char *text =
-        right ? plugin_printf(session->host, "The category is right: PI-RADS %d.", called)
-              : plugin_printf(session->host, "You called PI-RADS %d, the expert %d.%s%s", called, expert,
-                              score_difference(session, lesion, mark),
-                              called < TARGET_CATEGORY && expert >= TARGET_CATEGORY
-                                  ? " Below 3 no biopsy follows."
-                                  : "");
-    session_add(session, CHARACTERISATION, (overread_finding){
-        .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-        .code = right ? "category_right" : called > expert ? "over_called" : "under_called",
-        .points_milli = right ? POINTS_CATEGORY : by_one ? POINTS_CATEGORY_BY_ONE : 0,
-        .max_points_milli = POINTS_CATEGORY,
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = text,
-        .rule = expert_rule(&lesion->common),
-        .look_again = right ? NULL : session_look(session, &lesion->common),
-    });
+    const char *text = right ? plugin_printf(session->host, "The category is right: PI-RADS %d.", called)
+                             : plugin_printf(session->host, "You called PI-RADS %d, the expert %d.%s%s",
+                                             called, expert, score_difference(session, lesion, mark),
+                                             called < TARGET_CATEGORY && expert >= TARGET_CATEGORY
+                                                 ? " Below 3 no biopsy follows."
+                                                 : "");
+    session_add(session, CHARACTERISATION,
+                (overread_finding){
+                    .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                    .code = right             ? "category_right"
+                            : called > expert ? "over_called"
+                                              : "under_called",
+                    .points_milli = right    ? POINTS_CATEGORY
+                                    : by_one ? POINTS_CATEGORY_BY_ONE
+                                             : 0,
+                    .max_points_milli = POINTS_CATEGORY,
+                    .answer_pointer = session_mark_pointer(session, mark),
+                    .truth_pointer = session_lesion_pointer(session, lesion),
+                    .text = text,
+                    .rule = expert_rule(&lesion->common),
+                    .look_again = right ? NULL : session_look(session, &lesion->common),
+                });
 }
 
-static void describe(struct session *session, const struct lesion_model *lesion, const struct finding_model *mark)
+static void describe(struct session *session, const struct lesion_model *lesion,
+                     const struct finding_model *mark)
 {
     zone_finding(session, lesion, mark);
     sector_finding(session, lesion, mark);

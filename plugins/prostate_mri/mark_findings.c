@@ -7,23 +7,27 @@ static const char *pitfall(enum pirads_zone zone)
 {
     switch (zone) {
     case PIRADS_PZ:
-        return "On ADC and high-b DWI: benign signal of the peripheral zone is wedge-shaped, linear or diffuse, and "
+        return "On ADC and high-b DWI: benign signal of the peripheral zone is wedge-shaped, linear or "
+               "diffuse, and "
                "rarely marked on both.";
     case PIRADS_TZ:
-        return "On T2W: a nodule that is completely encapsulated scores 1, a mostly encapsulated or homogeneous "
+        return "On T2W: a nodule that is completely encapsulated scores 1, a mostly encapsulated or "
+               "homogeneous "
                "circumscribed one 2.";
     case PIRADS_CZ:
-        return "On coronal T2W: symmetric dark tissue around the ejaculatory ducts at the base is the normal central "
+        return "On coronal T2W: symmetric dark tissue around the ejaculatory ducts at the base is the normal "
+               "central "
                "zone.";
     case PIRADS_AFS:
-        return "On T2W and DCE: symmetric dark signal without high-b signal or early enhancement is normal stroma.";
+        return "On T2W and DCE: symmetric dark signal without high-b signal or early enhancement is normal "
+               "stroma.";
     }
     return NULL;
 }
 
-static const char *const cost_rule =
-    "A mark where the truth holds nothing costs 2 points at PI-RADS 4 or 5, 1 at 3 and none at 1 or 2; a score does not "
-    "fall below 0.";
+static const char *const cost_rule = "A mark where the truth holds nothing costs 2 points at PI-RADS 4 or 5, "
+                                     "1 at 3 and none at 1 or 2; a score does not "
+                                     "fall below 0.";
 
 static const char *nearest_words(struct session *session, const struct finding_model *mark)
 {
@@ -58,27 +62,31 @@ static void false_mark(struct session *session, const struct finding_model *mark
     session->false_targets += target;
     session->false_suspicious += mark->category >= SUSPICIOUS_CATEGORY;
     if (outside > 0)
-        text = plugin_printf(session->host,
-                             "Your mark (PI-RADS %d) lies %s mm outside the prostate, where no lesion of the gland can "
-                             "be.%s",
-                             mark->category, fixed_text(outside, 3, 1).text, nearest_words(session, mark));
+        text = plugin_printf(
+            session->host,
+            "Your mark (PI-RADS %d) lies %s mm outside the prostate, where no lesion of the gland can "
+            "be.%s",
+            mark->category, fixed_text(outside, 3, 1).text, nearest_words(session, mark));
     else if (target)
-        text = plugin_printf(session->host,
-                             "You called PI-RADS %d %s, but the truth holds no lesion there: a false positive.%s",
-                             mark->category, session_place(session, mark), nearest_words(session, mark));
+        text = plugin_printf(
+            session->host,
+            "You called PI-RADS %d %s, but the truth holds no lesion there: a false positive.%s",
+            mark->category, session_place(session, mark), nearest_words(session, mark));
     else
-        text = plugin_printf(session->host,
-                             "You marked a finding %s as PI-RADS %d: nothing of significance is there, as you said.",
-                             session_place(session, mark), mark->category);
-    session_add(session, LOCALISATION, (overread_finding){
-        .verdict = target ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-        .code = code,
-        .points_milli = -session_cost(session, false_cost(mark->category)),
-        .answer_pointer = session_mark_pointer(session, mark),
-        .text = text,
-        .rule = cost_rule,
-        .look_again = target ? pitfall(mark->zone) : NULL,
-    });
+        text = plugin_printf(
+            session->host,
+            "You marked a finding %s as PI-RADS %d: nothing of significance is there, as you said.",
+            session_place(session, mark), mark->category);
+    session_add(session, LOCALISATION,
+                (overread_finding){
+                    .verdict = target ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                    .code = code,
+                    .points_milli = -session_cost(session, false_cost(mark->category)),
+                    .answer_pointer = session_mark_pointer(session, mark),
+                    .text = text,
+                    .rule = cost_rule,
+                    .look_again = target ? pitfall(mark->zone) : NULL,
+                });
 }
 
 static void benign_mark(struct session *session, int at)
@@ -86,44 +94,52 @@ static void benign_mark(struct session *session, int at)
     const struct finding_model *mark = &session->answer.marks[at];
     const struct lesion_model *lesion = &session->truth.lesions[session->matching.lesion_of_mark[at]];
     bool over = session_called_over(session, at);
-    int32_t cost = mark->category >= SUSPICIOUS_CATEGORY ? COST_OVERCALLED_SUSPICIOUS : COST_OVERCALLED_EQUIVOCAL;
+    int32_t cost =
+        mark->category >= SUSPICIOUS_CATEGORY ? COST_OVERCALLED_SUSPICIOUS : COST_OVERCALLED_EQUIVOCAL;
     const char *kind = lesion->isup == 1 ? "cancer of ISUP grade group 1, not clinically significant,"
                                          : "finding without clinically significant cancer";
-    const char *expert = lesion->common.category
-                             ? plugin_printf(session->host, " the expert called it %d", lesion->common.category)
-                             : " the expert's category is not known";
+    const char *expert = lesion->common.category ? plugin_printf(session->host, " the expert called it %d",
+                                                                 lesion->common.category)
+                                                 : " the expert's category is not known";
     session->report.failed |= !expert;
     session->false_suspicious += over && mark->category >= SUSPICIOUS_CATEGORY;
-    session_add(session, LOCALISATION, (overread_finding){
-        .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-        .code = over ? "over_called" : "benign_finding",
-        .points_milli = over ? -session_cost(session, cost) : 0,
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = plugin_printf(session->host, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.", kind,
-                              session_place(session, &lesion->common), mark->category, expert ? expert : ""),
-        .rule = "A mark on a finding that is not clinically significant is right up to the expert's category (3 where "
-                "it is not known). Above it, 4 or 5 costs 1 point and 3 half a point.",
-        .look_again = over ? pitfall(lesion->common.zone) : NULL,
-    });
+    session_add(session, LOCALISATION,
+                (overread_finding){
+                    .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                    .code = over ? "over_called" : "benign_finding",
+                    .points_milli = over ? -session_cost(session, cost) : 0,
+                    .answer_pointer = session_mark_pointer(session, mark),
+                    .truth_pointer = session_lesion_pointer(session, lesion),
+                    .text = plugin_printf(
+                        session->host, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.", kind,
+                        session_place(session, &lesion->common), mark->category, expert ? expert : ""),
+                    .rule = "A mark on a finding that is not clinically significant is right up to the "
+                            "expert's category (3 where "
+                            "it is not known). Above it, 4 or 5 costs 1 point and 3 half a point.",
+                    .look_again = over ? pitfall(lesion->common.zone) : NULL,
+                });
 }
 
 static void duplicate_mark(struct session *session, int at)
 {
     const struct finding_model *mark = &session->answer.marks[at];
     const struct lesion_model *lesion = &session->truth.lesions[session->matching.lesion_of_mark[at]];
-    session_add(session, LOCALISATION, (overread_finding){
-        .verdict = OVERREAD_NOTE,
-        .code = "duplicate_mark",
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = session_lesion_pointer(session, lesion),
-        .text = plugin_printf(session->host,
-                              "Another of your marks already counts for the lesion %s; this one (PI-RADS %d) is left "
-                              "out.",
-                              session_place(session, &lesion->common), mark->category),
-        .rule = "One mark per lesion; a further mark on the same lesion is neither a hit nor a false positive (as "
-                "PI-CAI counts).",
-    });
+    session_add(
+        session, LOCALISATION,
+        (overread_finding){
+            .verdict = OVERREAD_NOTE,
+            .code = "duplicate_mark",
+            .answer_pointer = session_mark_pointer(session, mark),
+            .truth_pointer = session_lesion_pointer(session, lesion),
+            .text = plugin_printf(
+                session->host,
+                "Another of your marks already counts for the lesion %s; this one (PI-RADS %d) is left "
+                "out.",
+                session_place(session, &lesion->common), mark->category),
+            .rule = "One mark per lesion; a further mark on the same lesion is neither a hit nor a false "
+                    "positive (as "
+                    "PI-CAI counts).",
+        });
 }
 
 void findings_of_other_marks(struct session *session)

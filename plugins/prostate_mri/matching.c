@@ -2,13 +2,14 @@
 
 #define OVERLAP_HIT (GEOMETRY_OVERLAP_WHOLE / 10) /* IoU 0.10, as PI-CAI */
 
-/* A pair's weight holds three wishes in strict order, for up to 20 pairs: be a hit, overlap much, lie close. */
+/* A pair's weight holds three wishes in strict order, for up to 20 pairs: be a hit, overlap much, lie close.
+ */
 #define WEIGHT_HIT INT64_C(10000000000000000)
 #define WEIGHT_OVERLAP INT64_C(100000000)
 #define DISTANCE_LIMIT INT64_C(2000000) /* micrometres; farther counts as this far */
 
-/* The Hungarian method with potentials, on a square of minimal costs; a pair that is not allowed costs what being
- * alone costs. Rows and columns count from 1 here, 0 stands for none. */
+/* The Hungarian method with potentials, on a square of minimal costs; a pair that is not allowed costs what
+ * being alone costs. Rows and columns count from 1 here, 0 stands for none. */
 struct hungarian {
     int size;
     int64_t row_potential[MODEL_LESIONS + 1], column_potential[MODEL_LESIONS + 1];
@@ -107,8 +108,8 @@ static struct pair pair_of(const struct config_model *config, const struct lesio
 static void stage(const struct pairs *pairs, int marks, int first, int end, enum mark_role role,
                   struct matching *matching)
 {
-    int64_t weight[MODEL_LESIONS][MODEL_LESIONS];
-    int column_of[MODEL_LESIONS];
+    int64_t weight[MODEL_LESIONS][MODEL_LESIONS] = {{0}};
+    int column_of[MODEL_LESIONS] = {0};
     for (int i = first; i < end; i++) {
         for (int j = 0; j < marks; j++) {
             const struct pair *pair = &pairs->of[i][j];
@@ -144,7 +145,7 @@ static void find_duplicates(const struct pairs *pairs, int lesions, int marks, s
 void matching_solve(const struct config_model *config, const struct truth_model *truth,
                     const struct answer_model *answer, struct matching *ret)
 {
-    struct pairs pairs;
+    struct pairs pairs = {0};
     *ret = (struct matching){0};
     for (int i = 0; i < MODEL_LESIONS; i++) {
         ret->mark_of_lesion[i] = -1;
@@ -154,7 +155,8 @@ void matching_solve(const struct config_model *config, const struct truth_model 
         for (int j = 0; j < answer->count; j++)
             pairs.of[i][j] = pair_of(config, &truth->lesions[i], &answer->marks[j]);
     }
-    /* Cancers come first: a mark that could be either is taken as the cancer's, as if only cancers were in the truth. */
+    /* Cancers come first: a mark that could be either is taken as the cancer's, as if only cancers were in
+     * the truth. */
     stage(&pairs, answer->count, 0, truth->significant, ROLE_HIT, ret);
     stage(&pairs, answer->count, truth->significant, truth->count, ROLE_BENIGN, ret);
     find_duplicates(&pairs, truth->count, answer->count, ret);

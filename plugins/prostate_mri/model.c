@@ -93,7 +93,8 @@ static bool read_scores(const overread_value *object, struct pirads_scores *ret)
     if (!one_of(value_member(object, "dce"), texts, 3, &dce))
         return false;
     ret->dce = (enum pirads_dce)dce;
-    return read_score(value_member(object, "t2w"), &ret->t2w) && read_score(value_member(object, "dwi"), &ret->dwi);
+    return read_score(value_member(object, "t2w"), &ret->t2w) &&
+           read_score(value_member(object, "dwi"), &ret->dwi);
 }
 
 static bool read_common(const overread_value *object, uint32_t index, struct finding_model *ret)
@@ -177,7 +178,8 @@ static bool read_facts(const overread_value *object, struct case_facts *ret)
     return cspca >= 0;
 }
 
-/* --- A canonical order: by place, then by everything else, the original place only for things that are equal ------- */
+/* --- A canonical order: by place, then by everything else, the original place only for things that are equal
+ * ------- */
 
 enum { KEYS = 30 };
 
@@ -221,7 +223,9 @@ static bool lesion_before(const struct lesion_model *a, const struct lesion_mode
     return a->significant != b->significant ? a->significant : before(&a->common, &b->common);
 }
 
-/* --- Truth --------------------------------------------------------------------------------------------------------- */
+/* --- Truth
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_significant(const struct lesion_model *lesion, const struct config_model *config)
 {
@@ -262,8 +266,8 @@ static bool read_lesion(const overread_value *value, uint32_t index, const struc
     return true;
 }
 
-/* PI-RADS v2.1: the index lesion has the highest category; among equals extraprostatic extension decides, then size.
- * -1 a under b, 0 equal, 1 a over b. */
+/* PI-RADS v2.1: the index lesion has the highest category; among equals extraprostatic extension decides,
+ * then size. -1 a under b, 0 equal, 1 a over b. */
 static int index_rank(const struct lesion_model *a, const struct lesion_model *b)
 {
     if (a->common.is_index != b->common.is_index)
@@ -308,7 +312,8 @@ bool model_truth(const overread_value *value, const struct config_model *config,
     return true;
 }
 
-/* --- Answer -------------------------------------------------------------------------------------------------------- */
+/* --- Answer
+ * -------------------------------------------------------------------------------------------------------- */
 
 static bool read_mark(const overread_value *value, uint32_t index, struct finding_model *ret)
 {

@@ -1,5 +1,5 @@
-/* Config, truth and answer as the plugin works with them: lengths in micrometres, marks and lesions in an order that
- * depends on what they are and not on where they stood. */
+/* Config, truth and answer as the plugin works with them: lengths in micrometres, marks and lesions in an
+ * order that depends on what they are and not on where they stood. */
 #ifndef PROSTATE_MRI_MODEL_H
 #define PROSTATE_MRI_MODEL_H
 
@@ -16,18 +16,18 @@
 enum match_mode { MATCH_DISTANCE, MATCH_ELLIPSOID, MATCH_POINT };
 
 enum asked { /* bits of config.ask */
-    ASKED_MANAGEMENT = 1,
-    ASKED_INDEX = 2,
-    ASKED_SIZE = 4,
-    ASKED_EPE = 8,
-    ASKED_SVI = 16,
-    ASKED_VOLUME = 32,
-    ASKED_PSA_DENSITY = 64
+             ASKED_MANAGEMENT = 1,
+             ASKED_INDEX = 2,
+             ASKED_SIZE = 4,
+             ASKED_EPE = 8,
+             ASKED_SVI = 16,
+             ASKED_VOLUME = 32,
+             ASKED_PSA_DENSITY = 64
 };
 
 struct config_model {
     enum match_mode mode;
-    int64_t distance, near; /* micrometres */
+    int64_t distance, near;    /* micrometres */
     bool pirads_v2_definition; /* csPCa also by volume > 0.5 ml or EPE */
     int max_false_positives;
     unsigned asked; /* bits of enum asked */
@@ -38,15 +38,15 @@ struct config_model {
 };
 
 struct finding_model { /* what marks and true lesions have in common */
-    uint32_t index; /* where it stood: for pointers only */
+    uint32_t index;    /* where it stood: for pointers only */
     enum pirads_zone zone, basis;
     bool basis_stated;
     sector_set sectors; /* empty: not given */
     bool has_scores;
     struct pirads_scores scores;
-    int category;          /* 0: not given */
-    int64_t size;          /* greatest dimension; MODEL_UNKNOWN: not given */
-    int epe, svi;          /* 0, 1, MODEL_UNKNOWN */
+    int category; /* 0: not given */
+    int64_t size; /* greatest dimension; MODEL_UNKNOWN: not given */
+    int epe, svi; /* 0, 1, MODEL_UNKNOWN */
     bool is_index;
     bool has_body;
     struct ellipsoid body; /* when has_body */
@@ -56,20 +56,20 @@ struct finding_model { /* what marks and true lesions have in common */
 struct lesion_model {
     struct finding_model common;
     const char *id;
-    int isup;          /* 0 to 5, MODEL_UNKNOWN */
-    int cspca_stated;  /* 0, 1, MODEL_UNKNOWN */
-    int64_t volume;    /* microlitres */
+    int isup;         /* 0 to 5, MODEL_UNKNOWN */
+    int cspca_stated; /* 0, 1, MODEL_UNKNOWN */
+    int64_t volume;   /* microlitres */
     bool significant;
 };
 
 struct case_facts { /* answered or true, about the whole case */
     bool cspca;
-    int management;       /* enum management, MODEL_UNKNOWN */
-    int64_t volume;       /* gland, microlitres; MODEL_UNKNOWN */
-    int64_t psa_density;  /* millionths of ng/ml/ml; MODEL_UNKNOWN */
-    int64_t psa;          /* millionths of ng/ml; MODEL_UNKNOWN */
-    int64_t probability;  /* millionths; MODEL_UNKNOWN */
-    int category;         /* the expert's for the whole case; 0: not given */
+    int management;      /* enum management, MODEL_UNKNOWN */
+    int64_t volume;      /* gland, microlitres; MODEL_UNKNOWN */
+    int64_t psa_density; /* millionths of ng/ml/ml; MODEL_UNKNOWN */
+    int64_t psa;         /* millionths of ng/ml; MODEL_UNKNOWN */
+    int64_t probability; /* millionths; MODEL_UNKNOWN */
+    int category;        /* the expert's for the whole case; 0: not given */
     bool has_gland_size;
     int64_t gland_size[3]; /* micrometres */
 };

@@ -21,7 +21,8 @@ struct pirads_ruling {
 };
 
 /* Tables exist for the peripheral and the transition zone. A lesion of the central zone or the anterior
- * fibromuscular stroma is judged by the zone that it seems to come from: `basis`, which is PIRADS_PZ or PIRADS_TZ. */
+ * fibromuscular stroma is judged by the zone that it seems to come from: `basis`, which is PIRADS_PZ or
+ * PIRADS_TZ. */
 struct pirads_ruling pirads_category(enum pirads_zone basis, struct pirads_scores scores);
 
 /* The basis where the reader states none: the zone itself, PZ for CZ, TZ for AFS. */
@@ -30,7 +31,7 @@ enum pirads_zone pirads_default_basis(enum pirads_zone zone);
 const char *pirads_dominant_sequence(enum pirads_zone basis); /* "DWI" or "T2W" */
 const char *pirads_zone_code(enum pirads_zone zone);          /* "PZ" */
 const char *pirads_zone_name(enum pirads_zone zone);          /* "peripheral zone" */
-const char *pirads_score_text(int score);                      /* "1" to "5", "X" */
+const char *pirads_score_text(int score);                     /* "1" to "5", "X" */
 const char *pirads_dce_text(enum pirads_dce dce);             /* "+", "-", "not done" */
 
 #endif

@@ -1,4 +1,5 @@
-/* Does the stated category follow from the reader's own sequence scores, and by the right row of the table? */
+/* Does the stated category follow from the reader's own sequence scores, and by the right row of the table?
+ */
 #include "session.h"
 #include "common/text.h"
 
@@ -30,31 +31,35 @@ static struct judgement mismatch(struct session *session, const struct finding_m
     enum pirads_zone other = other_basis(mark->basis);
     bool by_other = pirads_category(other, mark->scores).category == mark->category;
     bool right = expert && expert->common.category == mark->category;
-    const char *scores = plugin_printf(session->host, "T2W %s, DWI %s, DCE %s%s", pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),
-                                       pirads_dce_text(mark->scores.dce), basis_words(session, mark));
+    const char *scores = plugin_printf(
+        session->host, "T2W %s, DWI %s, DCE %s%s", pirads_score_text(mark->scores.t2w),
+        pirads_score_text(mark->scores.dwi), pirads_dce_text(mark->scores.dce), basis_words(session, mark));
     session->report.failed |= !scores;
     scores = scores ? scores : "";
     struct judgement ret = {.verdict = OVERREAD_PARTIAL, .look_again = session_look(session, mark)};
     const char *zone = pirads_zone_code(mark->basis), *dominant = pirads_dominant_sequence(mark->basis);
     if (right) {
         ret.code = "right_category_wrong_rule";
-        ret.text = plugin_printf(session->host,
-                                 "PI-RADS %d is right, but your own scores (%s) give %d by the rule of the %s, where "
-                                 "%s is dominant.%s",
-                                 mark->category, scores, given, zone, dominant,
-                                 by_other ? " You used the rule of the other zone." : "");
+        ret.text = plugin_printf(
+            session->host,
+            "PI-RADS %d is right, but your own scores (%s) give %d by the rule of the %s, where "
+            "%s is dominant.%s",
+            mark->category, scores, given, zone, dominant,
+            by_other ? " You used the rule of the other zone." : "");
     } else if (by_other) {
         ret.code = "wrong_dominant_sequence";
-        ret.text = plugin_printf(session->host,
-                                 "You let %s decide (%s gives %d there), but in the %s the dominant sequence is %s: "
-                                 "your scores give %d.",
-                                 pirads_dominant_sequence(other), scores, mark->category, zone, dominant, given);
+        ret.text =
+            plugin_printf(session->host,
+                          "You let %s decide (%s gives %d there), but in the %s the dominant sequence is %s: "
+                          "your scores give %d.",
+                          pirads_dominant_sequence(other), scores, mark->category, zone, dominant, given);
     } else {
         ret.code = "category_rule_mismatch";
-        ret.text = plugin_printf(session->host,
-                                 "Your sequence scores are inconsistent with the category: %s gives PI-RADS %d in the "
-                                 "%s, you called %d.",
-                                 scores, given, zone, mark->category);
+        ret.text = plugin_printf(
+            session->host,
+            "Your sequence scores are inconsistent with the category: %s gives PI-RADS %d in the "
+            "%s, you called %d.",
+            scores, given, zone, mark->category);
     }
     return ret;
 }
@@ -72,11 +77,12 @@ static struct judgement other_way(struct session *session, const struct finding_
             ret.code = "right_category_wrong_rule";
             ret.verdict = OVERREAD_PARTIAL;
             ret.points = POINTS_RULE_OTHER_ROW;
-            ret.text = plugin_printf(
-                session->host,
-                "PI-RADS %d is right, but you came to it another way than the expert, who judged by the %s%s%s",
-                mark->category, pirads_zone_name(expert->common.basis), expert->common.has_scores ? ": " : ".",
-                expert->common.has_scores ? own.rule : "");
+            ret.text = plugin_printf(session->host,
+                                     "PI-RADS %d is right, but you came to it another way than the expert, "
+                                     "who judged by the %s%s%s",
+                                     mark->category, pirads_zone_name(expert->common.basis),
+                                     expert->common.has_scores ? ": " : ".",
+                                     expert->common.has_scores ? own.rule : "");
             ret.look_again = session_look(session, &expert->common);
             return ret;
         }
@@ -86,7 +92,8 @@ static struct judgement other_way(struct session *session, const struct finding_
     return ret;
 }
 
-void findings_of_rule(struct session *session, const struct finding_model *mark, const struct lesion_model *expert)
+void findings_of_rule(struct session *session, const struct finding_model *mark,
+                      const struct lesion_model *expert)
 {
     struct pirads_ruling ruling = pirads_category(mark->basis, mark->scores);
     struct judgement judgement;
@@ -98,8 +105,8 @@ void findings_of_rule(struct session *session, const struct finding_model *mark,
             .text = plugin_printf(session->host,
                                   "For T2W %s, DWI %s, DCE %s (X: inadequate) the category is "
                                   "not defined, so your PI-RADS %d is not held against you.",
-                                  pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi), pirads_dce_text(mark->scores.dce),
-                                  mark->category)};
+                                  pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),
+                                  pirads_dce_text(mark->scores.dce), mark->category)};
     } else if (ruling.category != mark->category) {
         judgement = mismatch(session, mark, expert, ruling.category);
     } else {
@@ -107,15 +114,16 @@ void findings_of_rule(struct session *session, const struct finding_model *mark,
         if (!expert)
             return;
     }
-    session_add(session, CHARACTERISATION, (overread_finding){
-        .verdict = expert ? judgement.verdict : OVERREAD_NOTE,
-        .code = judgement.code,
-        .points_milli = expert ? judgement.points : 0,
-        .max_points_milli = expert ? POINTS_RULE : 0,
-        .answer_pointer = session_mark_pointer(session, mark),
-        .truth_pointer = expert ? session_lesion_pointer(session, expert) : NULL,
-        .text = judgement.text,
-        .rule = ruling.rule,
-        .look_again = judgement.look_again,
-    });
+    session_add(session, CHARACTERISATION,
+                (overread_finding){
+                    .verdict = expert ? judgement.verdict : OVERREAD_NOTE,
+                    .code = judgement.code,
+                    .points_milli = expert ? judgement.points : 0,
+                    .max_points_milli = expert ? POINTS_RULE : 0,
+                    .answer_pointer = session_mark_pointer(session, mark),
+                    .truth_pointer = expert ? session_lesion_pointer(session, expert) : NULL,
+                    .text = judgement.text,
+                    .rule = ruling.rule,
+                    .look_again = judgement.look_again,
+                });
 }

@@ -1,4 +1,5 @@
-/* The sector map of PI-RADS v2.1: 38 sectors in the prostate, two seminal vesicles, the external sphincter. */
+/* The sector map of PI-RADS v2.1: 38 sectors in the prostate, two seminal vesicles, the external sphincter.
+ */
 #ifndef PROSTATE_MRI_SECTORS_H
 #define PROSTATE_MRI_SECTORS_H
 

@@ -29,8 +29,9 @@ const char *session_lesion_pointer(struct session *session, const struct lesion_
 
 static const char *side_of(const struct session *session, const struct finding_model *finding)
 {
-    int64_t midline = session->config.has_gland ? session->config.gland.centre.at[0]
-                                                : (session->config.bounds[0][0] + session->config.bounds[0][1]) / 2;
+    int64_t midline = session->config.has_gland
+                          ? session->config.gland.centre.at[0]
+                          : (session->config.bounds[0][0] + session->config.bounds[0][1]) / 2;
     int64_t left = finding->position.at[0] - midline;
     const int64_t undecided = 2 * GEOMETRY_MM;
     return fixed_absolute(left) <= undecided ? "midline" : left > 0 ? "left" : "right";
@@ -70,17 +71,20 @@ const char *session_match_rule(struct session *session)
     const char *rule = NULL;
     switch (config->mode) {
     case MATCH_DISTANCE:
-        rule = plugin_printf(session->host,
-                             "This case counts a mark within %s mm of the lesion's centre, or inside it, as a hit; "
-                             "one mark per lesion, as many hits as possible (as PI-CAI matches).",
-                             fixed_text(config->distance, 3, 1).text);
+        rule = plugin_printf(
+            session->host,
+            "This case counts a mark within %s mm of the lesion's centre, or inside it, as a hit; "
+            "one mark per lesion, as many hits as possible (as PI-CAI matches).",
+            fixed_text(config->distance, 3, 1).text);
         break;
     case MATCH_ELLIPSOID:
-        rule = "This case counts a mark inside the lesion, or an outline that overlaps it with IoU 0.10 or more, as a "
+        rule = "This case counts a mark inside the lesion, or an outline that overlaps it with IoU 0.10 or "
+               "more, as a "
                "hit; one mark per lesion, as many hits as possible (as PI-CAI matches).";
         break;
     case MATCH_POINT:
-        rule = "This case counts a mark inside the lesion as a hit; one mark per lesion, as many hits as possible (as "
+        rule = "This case counts a mark inside the lesion as a hit; one mark per lesion, as many hits as "
+               "possible (as "
                "PI-CAI matches).";
         break;
     }

@@ -19,12 +19,13 @@ enum points {
     POINTS_CATEGORY_BY_ONE = 500,
     POINTS_RULE = 500,
     POINTS_RULE_OTHER_ROW = 250,
-    POINTS_ASKED = 500,      /* each of index, size, EPE, SVI, volume, PSA density */
+    POINTS_ASKED = 500, /* each of index, size, EPE, SVI, volume, PSA density */
     POINTS_MANAGEMENT = 1000,
     POINTS_MANAGEMENT_PARTLY = 500,
     COST_FALSE_SUSPICIOUS = 2000, /* a false positive of category 4 or 5 */
     COST_FALSE_EQUIVOCAL = 1000,  /* of category 3 */
-    COST_OVERCALLED_SUSPICIOUS = 1000, /* a benign finding of the truth, called 4 or 5 beyond the expert's category */
+    COST_OVERCALLED_SUSPICIOUS =
+        1000, /* a benign finding of the truth, called 4 or 5 beyond the expert's category */
     COST_OVERCALLED_EQUIVOCAL = 500
 };
 
@@ -41,7 +42,7 @@ struct session {
     struct report report;
     int64_t earned[COMPONENTS], possible[COMPONENTS];
     int hits, misses, near_misses; /* of significant lesions; a dismissed one is a miss */
-    int false_targets;    /* false positives of category 3 and more */
+    int false_targets;             /* false positives of category 3 and more */
     int false_suspicious; /* false calls of category 4 and more, over-called benign findings included */
 };
 
@@ -52,26 +53,31 @@ int32_t session_cost(const struct session *session, int32_t cost);
 
 const char *session_mark_pointer(struct session *session, const struct finding_model *mark);
 const char *session_lesion_pointer(struct session *session, const struct lesion_model *lesion);
-/* "in the left posterolateral peripheral zone in the mid-gland (PZpl-L-mid)"; by zone and side without sectors */
+/* "in the left posterolateral peripheral zone in the mid-gland (PZpl-L-mid)"; by zone and side without
+ * sectors */
 const char *session_place(struct session *session, const struct finding_model *finding);
 /* Which sequence to look at again, and where. */
 const char *session_look(struct session *session, const struct finding_model *finding);
 const char *session_match_rule(struct session *session);
-bool session_called_over(const struct session *session, int mark); /* a mark above a benign finding's true category */
+bool session_called_over(const struct session *session,
+                         int mark); /* a mark above a benign finding's true category */
 
 /* lesion_findings.c */
 void findings_of_lesions(struct session *session);
 /* mark_findings.c: marks that are nobody's hit. After all that earns points. */
 void findings_of_other_marks(struct session *session);
-/* Is the stated category the one that the mark's own scores give? Adds one finding, or none when it only could be a
- * note and all is well. expert: the true lesion's, or NULL for a mark that is no hit; then it costs nothing. */
-void findings_of_rule(struct session *session, const struct finding_model *mark, const struct lesion_model *expert);
+/* Is the stated category the one that the mark's own scores give? Adds one finding, or none when it only
+ * could be a note and all is well. expert: the true lesion's, or NULL for a mark that is no hit; then it
+ * costs nothing. */
+void findings_of_rule(struct session *session, const struct finding_model *mark,
+                      const struct lesion_model *expert);
 /* case_findings.c */
 void findings_of_decision(struct session *session);
 void findings_asked_of_lesion(struct session *session, const struct lesion_model *lesion,
                               const struct finding_model *mark);
 int32_t points_asked_of_lesion(const struct session *session, const struct lesion_model *lesion);
 void findings_of_case(struct session *session);
-bool findings_verdict(struct session *session); /* does the read count as correct? adds the note that says why */
+bool findings_verdict(
+    struct session *session); /* does the read count as correct? adds the note that says why */
 
 #endif

@@ -96,7 +96,8 @@ static void overlap_of_two_spheres_is_what_the_formula_says(void **state)
     } cases[] = {{5, 455782}, {10, 185185}, {12, 119955}, {13, 91994}, {16, 31580}};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct ellipsoid a = ellipsoid_mm(3, -4, 5, 10, 10, 10), b = ellipsoid_mm(3 + cases[i].apart, -4, 5, 10, 10, 10);
+        struct ellipsoid a = ellipsoid_mm(3, -4, 5, 10, 10, 10),
+                         b = ellipsoid_mm(3 + cases[i].apart, -4, 5, 10, 10, 10);
         assert_in_range(ellipsoid_overlap(&a, &b), cases[i].expected - 6000, cases[i].expected + 6000);
     }
 }

@@ -17,7 +17,8 @@ static uint64_t next_random(void)
     return random_state;
 }
 
-/* --- The assignment alone ------------------------------------------------------------------------------------------ */
+/* --- The assignment alone
+ * ------------------------------------------------------------------------------------------ */
 
 static int64_t best_by_trying(int row, int rows, int columns, int64_t weight[MODEL_LESIONS][MODEL_LESIONS],
                               unsigned used)
@@ -34,7 +35,8 @@ static int64_t best_by_trying(int row, int rows, int columns, int64_t weight[MOD
     return best;
 }
 
-static int64_t sum_of(int rows, int64_t weight[MODEL_LESIONS][MODEL_LESIONS], const int column_of[MODEL_LESIONS])
+static int64_t sum_of(int rows, int64_t weight[MODEL_LESIONS][MODEL_LESIONS],
+                      const int column_of[MODEL_LESIONS])
 {
     int64_t sum = 0;
     unsigned used = 0;
@@ -73,14 +75,16 @@ static void twenty_against_twenty_are_all_paired_on_the_diagonal_when_that_is_be
     (void)state;
     for (int r = 0; r < MODEL_LESIONS; r++) {
         for (int c = 0; c < MODEL_LESIONS; c++)
-            weight[r][c] = INT64_C(10000000000000000) + (r == (c + 7) % MODEL_LESIONS ? INT64_C(100000000000000) : 0);
+            weight[r][c] =
+                INT64_C(10000000000000000) + (r == (c + 7) % MODEL_LESIONS ? INT64_C(100000000000000) : 0);
     }
     matching_assign(MODEL_LESIONS, MODEL_LESIONS, weight, column_of);
     for (int r = 0; r < MODEL_LESIONS; r++)
         assert_int_equal(r, (column_of[r] + 7) % MODEL_LESIONS);
 }
 
-/* --- With geometry ------------------------------------------------------------------------------------------------- */
+/* --- With geometry
+ * ------------------------------------------------------------------------------------------------- */
 
 static struct ellipsoid sphere(int64_t l, int64_t radius)
 {
@@ -118,7 +122,7 @@ static void more_hits_go_before_closer_ones(void **state)
     (void)state;
     add_lesion(&truth, 0, 2000, true);
     add_lesion(&truth, 12000, 2000, true);
-    add_mark(&answer, 6000, 0); /* reaches both, and is closest to each */
+    add_mark(&answer, 6000, 0);  /* reaches both, and is closest to each */
     add_mark(&answer, 19000, 0); /* reaches only the second */
     matching_solve(&ten_millimetres, &truth, &answer, &matching);
     assert_int_equal(matching.mark_of_lesion[0], 0);
@@ -192,11 +196,10 @@ static void in_ellipsoid_mode_an_outline_hits_from_a_tenth_of_overlap_and_a_poin
     static const struct {
         int64_t l, radius;
         enum mark_role role;
-    } cases[] = {{12000, 10000, ROLE_HIT},  /* IoU 0.12 */
-                 {13500, 10000, ROLE_NEAR}, /* IoU 0.08 */
-                 {12000, 0, ROLE_NEAR},     /* a point outside */
-                 {9000, 0, ROLE_HIT},
-                 {9000, 1000, ROLE_HIT},    /* a small outline, but inside */
+    } cases[] = {{12000, 10000, ROLE_HIT},                          /* IoU 0.12 */
+                 {13500, 10000, ROLE_NEAR},                         /* IoU 0.08 */
+                 {12000, 0, ROLE_NEAR},                             /* a point outside */
+                 {9000, 0, ROLE_HIT},       {9000, 1000, ROLE_HIT}, /* a small outline, but inside */
                  {30000, 10000, ROLE_FALSE}};
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -24,8 +24,10 @@ static void all_fifty_peripheral_combinations_follow_the_table(void **state)
     (void)state;
     for (int t2w = 1; t2w <= 5; t2w++) {
         for (int dwi = 1; dwi <= 5; dwi++) {
-            assert_int_equal(category(PIRADS_PZ, t2w, dwi, PIRADS_DCE_NEGATIVE), peripheral_negative[t2w - 1][dwi - 1]);
-            assert_int_equal(category(PIRADS_PZ, t2w, dwi, PIRADS_DCE_POSITIVE), peripheral_positive[t2w - 1][dwi - 1]);
+            assert_int_equal(category(PIRADS_PZ, t2w, dwi, PIRADS_DCE_NEGATIVE),
+                             peripheral_negative[t2w - 1][dwi - 1]);
+            assert_int_equal(category(PIRADS_PZ, t2w, dwi, PIRADS_DCE_POSITIVE),
+                             peripheral_positive[t2w - 1][dwi - 1]);
         }
     }
 }
@@ -36,7 +38,8 @@ static void all_twentyfive_transition_combinations_follow_the_table_whatever_dce
     for (int t2w = 1; t2w <= 5; t2w++) {
         for (int dwi = 1; dwi <= 5; dwi++) {
             for (int dce = PIRADS_DCE_NEGATIVE; dce <= PIRADS_DCE_NOT_DONE; dce++)
-                assert_int_equal(category(PIRADS_TZ, t2w, dwi, (enum pirads_dce)dce), transition[t2w - 1][dwi - 1]);
+                assert_int_equal(category(PIRADS_TZ, t2w, dwi, (enum pirads_dce)dce),
+                                 transition[t2w - 1][dwi - 1]);
         }
     }
 }
@@ -46,7 +49,8 @@ static void without_contrast_dce_counts_as_not_positive(void **state)
     (void)state;
     for (int t2w = 1; t2w <= 5; t2w++) {
         for (int dwi = 1; dwi <= 5; dwi++)
-            assert_int_equal(category(PIRADS_PZ, t2w, dwi, PIRADS_DCE_NOT_DONE), peripheral_negative[t2w - 1][dwi - 1]);
+            assert_int_equal(category(PIRADS_PZ, t2w, dwi, PIRADS_DCE_NOT_DONE),
+                             peripheral_negative[t2w - 1][dwi - 1]);
     }
 }
 
@@ -74,8 +78,10 @@ static void inadequate_t2w_leaves_the_peripheral_zone_to_dwi_and_the_transition_
 static void upgrades_are_rows_of_their_own_and_name_their_source(void **state)
 {
     (void)state;
-    struct pirads_ruling plain = pirads_category(PIRADS_PZ, (struct pirads_scores){3, 4, PIRADS_DCE_NEGATIVE});
-    struct pirads_ruling upgraded = pirads_category(PIRADS_PZ, (struct pirads_scores){3, 3, PIRADS_DCE_POSITIVE});
+    struct pirads_ruling plain =
+        pirads_category(PIRADS_PZ, (struct pirads_scores){3, 4, PIRADS_DCE_NEGATIVE});
+    struct pirads_ruling upgraded =
+        pirads_category(PIRADS_PZ, (struct pirads_scores){3, 3, PIRADS_DCE_POSITIVE});
     assert_int_equal(plain.category, upgraded.category);
     assert_int_not_equal(plain.row, upgraded.row);
     assert_non_null(strstr(upgraded.rule, "PI-RADS v2.1"));
