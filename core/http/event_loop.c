@@ -7,14 +7,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define ACCEPTS_AT_ONCE 32   /* then the connections already there get their turn */
-#define ACCEPT_PAUSE_MS 100  /* when descriptors have run out */
+#define ACCEPTS_AT_ONCE 32  /* then the connections already there get their turn */
+#define ACCEPT_PAUSE_MS 100 /* when descriptors have run out */
 #define DRAIN_TICK_MS 20
 #define READER_TIMEOUT_MS 30000U /* of a client that does not take what was sent to it */
 
 #if defined(__SANITIZE_ADDRESS__)
-/* What libh2o 2.2.5 itself never frees: the buffers that a thread keeps for reuse, and a loop's message queue; and the
- * loop that is left behind when a stop takes too long. */
+/* What libh2o 2.2.5 itself never frees: the buffers that a thread keeps for reuse, and a loop's message
+ * queue; and the loop that is left behind when a stop takes too long. */
 const char *__lsan_default_suppressions(void); /* NOLINT(bugprone-reserved-identifier) */
 const char *__lsan_default_suppressions(void)
 {
@@ -22,7 +22,8 @@ const char *__lsan_default_suppressions(void)
 }
 #endif
 
-/* --- Accepting ----------------------------------------------------------------------------------------------------- */
+/* --- Accepting
+ * ----------------------------------------------------------------------------------------------------- */
 
 static void on_accept(h2o_socket_t *listener, const char *err);
 
@@ -91,7 +92,8 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     }
 }
 
-/* --- Stopping ------------------------------------------------------------------------------------------------------ */
+/* --- Stopping
+ * ------------------------------------------------------------------------------------------------------ */
 
 /* Who has connected before the stop is still served; closing the listener would reset them. */
 static void close_listener(struct http_loop *loop)
@@ -114,8 +116,8 @@ void event_loop_drain(void *arg)
     h2o_context_request_shutdown(&loop->context);
 }
 
-/* A connection between two requests is shut for reading only: a request that is already in the kernel's buffer is
- * still read and answered, behind it comes the end. */
+/* A connection between two requests is shut for reading only: a request that is already in the kernel's
+ * buffer is still read and answered, behind it comes the end. */
 static int shut_when_idle(h2o_req_t *h2o, void *arg)
 {
     h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);
@@ -140,7 +142,8 @@ static bool run(struct http_loop *loop)
     return true;
 }
 
-/* --- The thread ---------------------------------------------------------------------------------------------------- */
+/* --- The thread
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void on_inner(h2o_socket_t *inner, const char *err)
 {
@@ -160,7 +163,8 @@ static int setup(struct http_loop *loop)
         .ctx = &loop->context, .hosts = loop->server->globalconf.hosts, .ssl_ctx = loop->server->tls};
     int fd = fcntl(loop_fd(loop->loop), F_DUPFD_CLOEXEC, 3);
     if (fd < 0)
-        return error_set(&loop->error, ERROR_INTERNAL, "loop_failed", NULL, "An event loop cannot be set up.");
+        return error_set(&loop->error, ERROR_INTERNAL, "loop_failed", NULL,
+                         "An event loop cannot be set up.");
     loop->inner = h2o_evloop_socket_create(loop->evloop, fd, H2O_SOCKET_FLAG_DONT_READ);
     loop->inner->data = loop;
     h2o_socket_read_start(loop->inner, on_inner);
@@ -178,7 +182,8 @@ static void teardown(struct http_loop *loop, bool started)
         options->loop_stop(options->arg, loop->loop, (int)loop->index);
     if (loop->inner)
         h2o_socket_close(loop->inner);
-    h2o_timeout_unlink(&loop->context.http2._graceful_shutdown_timeout); /* libh2o asserts that none is left */
+    h2o_timeout_unlink(
+        &loop->context.http2._graceful_shutdown_timeout); /* libh2o asserts that none is left */
     h2o_context_dispose(&loop->context);
     h2o_evloop_destroy(loop->evloop);
     loop->loop = loop_destroy(loop->loop);
@@ -216,7 +221,8 @@ void *event_loop_main(void *arg)
         teardown(loop, true);
         return NULL;
     }
-    /* Handlers still wait on their stacks: nothing that they could touch may go. The process is about to end. */
+    /* Handlers still wait on their stacks: nothing that they could touch may go. The process is about to end.
+     */
     log_line(LOG_LEVEL_WARNING, "stop_timeout", NULL);
     return loop;
 }

@@ -125,7 +125,8 @@ static bool copy_hex(const char *from, size_t len, char *ret, bool *ret_any)
     return true;
 }
 
-bool field_traceparent(struct text value, char ret_trace[TRACE_ID_SIZE], char ret_span[SPAN_ID_SIZE], char ret_flags[3])
+bool field_traceparent(struct text value, char ret_trace[TRACE_ID_SIZE], char ret_span[SPAN_ID_SIZE],
+                       char ret_flags[3])
 {
     char version[3], trace[TRACE_ID_SIZE], span[SPAN_ID_SIZE], flags[3];
     struct text t = trim(value);

@@ -133,8 +133,9 @@ void http_reply_file(struct http_request *req, const char *path, const char *con
     }
     http_header_add(req, "accept-ranges", "bytes");
     if (range == FIELD_RANGE_PART)
-        http_header_add(req, "content-range",
-                        arena_printf(req->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + len - 1, size));
+        http_header_add(
+            req, "content-range",
+            arena_printf(req->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + len - 1, size));
     http_header_add(req, "content-type", content_type);
     if (!reply_begin(req, range == FIELD_RANGE_PART ? 206 : 200)) {
         close(fd);

@@ -18,20 +18,21 @@ struct http_request;
 /* A row of a room's route table. The same rows feed the router, the metrics' labels and the check against the
  * OpenAPI document. */
 struct http_route {
-    const char *method;  /* "GET"; HEAD is answered by GET's route */
-    const char *path;    /* "/v1/cases/{case}/images/{instance}"; {name} is one segment */
-    const char *roles;   /* who may call: NULL anyone, "*" anyone signed in, "trainee,educator" one of these */
-    size_t body_max;     /* bytes; 0: no body is accepted */
+    const char *method; /* "GET"; HEAD is answered by GET's route */
+    const char *path;   /* "/v1/cases/{case}/images/{instance}"; {name} is one segment */
+    const char *roles;  /* who may call: NULL anyone, "*" anyone signed in, "trainee,educator" one of these */
+    size_t body_max;    /* bytes; 0: no body is accepted */
     void fiber_fn (*handle)(struct http_request *req);
 };
 
-/* --- What a handler reads ------------------------------------------------------------------------------------ */
-struct arena *http_arena(struct http_request *req);          /* goes with the request */
+/* --- What a handler reads
+ * ------------------------------------------------------------------------------------ */
+struct arena *http_arena(struct http_request *req); /* goes with the request */
 const struct http_route *http_route(const struct http_request *req);
 struct text http_method(const struct http_request *req);
 struct text http_path_param(const struct http_request *req, const char *name); /* percent-decoded */
-/* Decoded query parameter; false when absent. Parameters that occur twice, and ones that no http_query_only names,
- * are errors. */
+/* Decoded query parameter; false when absent. Parameters that occur twice, and ones that no http_query_only
+ * names, are errors. */
 bool http_query(struct http_request *req, const char *name, struct text *ret);
 int http_query_only(struct http_request *req, struct error *err, ...) __attribute__((sentinel));
 bool http_header(const struct http_request *req, const char *lower_case_name, struct text *ret);
@@ -40,34 +41,39 @@ struct text http_body(const struct http_request *req);
 /* Body as JSON object; checks Content-Type (415) and emptiness. */
 int http_body_json(struct http_request *req, json_t **ret, struct error *err);
 const char *http_request_id(const struct http_request *req);
-struct text http_peer(const struct http_request *req); /* address without port; X-Forwarded-For only from a Unix
-                                                           socket or loopback front, its last element */
+struct text http_peer(const struct http_request *req); /* address without port; X-Forwarded-For only from a
+                                                          Unix socket or loopback front, its last element */
 /* The client is gone: nobody will read a reply. Sees HTTP/1 disconnects too (peeks at the socket). */
 bool http_gone(void *req);
 
-/* --- What a handler answers: exactly one of these, once -------------------------------------------------------- */
-void http_header_add(struct http_request *req, const char *lower_case_name, const char *value); /* before the reply */
-void http_reply(struct http_request *req, int status, const char *content_type, struct text body); /* body is copied */
+/* --- What a handler answers: exactly one of these, once
+ * -------------------------------------------------------- */
+void http_header_add(struct http_request *req, const char *lower_case_name,
+                     const char *value); /* before the reply */
+void http_reply(struct http_request *req, int status, const char *content_type,
+                struct text body); /* body is copied */
 void http_reply_json(struct http_request *req, int status, struct text json);
 /* 200 with a weak-free ETag over the body; 304 when If-None-Match has it. Private, revalidated. */
 void http_reply_json_etag(struct http_request *req, struct text json);
 /* application/problem+json (RFC 9457): type, title, status, code, detail, field, request_id. */
 void http_reply_error(struct http_request *req, const struct error *err);
-/* An immutable file; etag is the hex content hash. Range, If-None-Match, HEAD. 404 problem when it is not there. */
+/* An immutable file; etag is the hex content hash. Range, If-None-Match, HEAD. 404 problem when it is not
+ * there. */
 void http_reply_file(struct http_request *req, const char *path, const char *content_type, const char *etag);
 
-/* --- Routes that http itself answers, for the check against the OpenAPI document; ended by a NULL method -------------
- * GET /healthz  200 as long as the process lives
- * GET /readyz   200, or a 503 problem that says why; red first when the server stops
- * GET /metrics  OpenMetrics 1.0 when Accept asks for it, else the older text format 0.0.4 (promtool, curl) */
+/* --- Routes that http itself answers, for the check against the OpenAPI document; ended by a NULL method
+ * ------------- GET /healthz  200 as long as the process lives GET /readyz   200, or a 503 problem that says
+ * why; red first when the server stops GET /metrics  OpenMetrics 1.0 when Accept asks for it, else the older
+ * text format 0.0.4 (promtool, curl) */
 extern const struct http_route http_builtin_routes[];
 
-/* --- The server ------------------------------------------------------------------------------------------------ */
+/* --- The server
+ * ------------------------------------------------------------------------------------------------ */
 struct http_options {
     const struct config *config;
     const struct http_route *const *routes; /* all rooms' tables, each ended by a NULL method; NULL-ended */
-    /* Called on each loop's own thread: open per-loop things (db, graders), and close them again after the last
-     * request has ended. */
+    /* Called on each loop's own thread: open per-loop things (db, graders), and close them again after the
+     * last request has ended. */
     int (*loop_start)(void *arg, struct loop *loop, int index);
     void (*loop_stop)(void *arg, struct loop *loop, int index);
     /* Readiness: true when requests can be served; else `why` is filled. On a loop thread. */
@@ -78,9 +84,10 @@ struct http_options {
 };
 
 /* Serves until SIGTERM or SIGINT, then stops gracefully: readiness goes red, accepted requests finish, idle
- * connections close, within config->stop_timeout_ms. Returns 0, or -1 if it could not start. Threads that exist
- * before must have both signals blocked. When requests outlive the timeout, their loop ends without loop_stop.
- * `ready_line`: the address it listens on is logged as event "listening" once every loop accepts. */
+ * connections close, within config->stop_timeout_ms. Returns 0, or -1 if it could not start. Threads that
+ * exist before must have both signals blocked. When requests outlive the timeout, their loop ends without
+ * loop_stop. `ready_line`: the address it listens on is logged as event "listening" once every loop accepts.
+ */
 int http_serve(const struct http_options *options, struct error *err);
 
 #endif

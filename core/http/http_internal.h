@@ -20,16 +20,17 @@
 
 enum loop_state { LOOP_STARTING, LOOP_STARTED, LOOP_FAILED };
 
-/* One event loop with its thread. Only `state`, `error` and the metrics' atomics are read by other threads. */
+/* One event loop with its thread. Only `state`, `error` and the metrics' atomics are read by other threads.
+ */
 struct http_loop {
     struct http_server *server;
     unsigned index;
     pthread_t thread;
     enum loop_state state; /* guarded by server->lock */
     struct error error;
-    int listen_fd;         /* the listener's once that exists */
+    int listen_fd; /* the listener's once that exists */
 
-    struct loop *loop;     /* ours, watched by libh2o's through `inner` */
+    struct loop *loop; /* ours, watched by libh2o's through `inner` */
     h2o_evloop_t *evloop;
     h2o_context_t context; /* gives the way back from a request to its loop */
     h2o_accept_ctx_t accept;
@@ -40,7 +41,7 @@ struct http_loop {
     bool draining;
     uint64_t deadline_ns; /* of the drain */
     struct metrics metrics;
-    uint8_t random[1536];  /* for ids, which are no secrets: one call to the generator for many requests */
+    uint8_t random[1536]; /* for ids, which are no secrets: one call to the generator for many requests */
     size_t random_left;
 };
 
@@ -52,7 +53,7 @@ struct http_server {
     struct http_loop *loops;
     const struct metrics **metrics; /* of all loops */
     unsigned count;
-    char address[128];     /* what it listens on, the port a real one */
+    char address[128]; /* what it listens on, the port a real one */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum { SERVER_STARTING, SERVER_RUNNING, SERVER_ABORTED } state;
@@ -63,8 +64,8 @@ struct http_field {
     struct text name, value;
 };
 
-/* A request lives in its own arena. It is held by libh2o's request (through an anchor in that one's pool) and by the
- * fiber that runs the handler; whichever lets go last frees it. */
+/* A request lives in its own arena. It is held by libh2o's request (through an anchor in that one's pool) and
+ * by the fiber that runs the handler; whichever lets go last frees it. */
 struct http_request {
     struct arena *arena;
     struct http_loop *loop;
@@ -86,11 +87,13 @@ struct http_request {
     uint64_t reply_bytes;
 };
 
-/* --- request.c ---------------------------------------------------------------------------------------------------- */
+/* --- request.c
+ * ---------------------------------------------------------------------------------------------------- */
 int request_on_h2o(h2o_handler_t *self, h2o_req_t *h2o); /* h2o_handler_t.on_req */
 bool request_is_head(const struct http_request *req);
 
-/* --- reply.c ------------------------------------------------------------------------------------------------------ */
+/* --- reply.c
+ * ------------------------------------------------------------------------------------------------------ */
 /* Status and common headers; false when there is nobody to answer, or the answer was already given. */
 bool reply_begin(struct http_request *req, int status);
 /* A problem whose status no error_kind has: 405, 414, 431. */
@@ -103,20 +106,22 @@ void reply_on_setup(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
 /* h2o_logger_t.log_access of what libh2o refuses by itself. */
 void reply_on_refused(h2o_logger_t *self, h2o_req_t *h2o);
 
-/* --- event_loop.c --------------------------------------------------------------------------------------------------*/
+/* --- event_loop.c
+ * --------------------------------------------------------------------------------------------------*/
 void *event_loop_main(void *http_loop);
 void event_loop_drain(void *http_loop); /* posted to it at the stop */
 
-
-/* --- listen.c ------------------------------------------------------------------------------------------------------*/
-/* Binds, without listening yet, `count` sockets to one TCP address (SO_REUSEPORT), or one to a Unix path of which the
- * others are duplicates. ret_address is what it became: port 0 is replaced. 0 or -1. */
+/* --- listen.c
+ * ------------------------------------------------------------------------------------------------------*/
+/* Binds, without listening yet, `count` sockets to one TCP address (SO_REUSEPORT), or one to a Unix path of
+ * which the others are duplicates. ret_address is what it became: port 0 is replaced. 0 or -1. */
 int listen_bind(const char *listen, unsigned count, int *ret_fds, char *ret_address, size_t address_size,
                 struct error *err);
 /* Removes the Unix socket's path. */
 void listen_remove(const char *listen);
 
-/* --- tls.c ---------------------------------------------------------------------------------------------------------*/
+/* --- tls.c
+ * ---------------------------------------------------------------------------------------------------------*/
 SSL_CTX *tls_create(const char *certificate, const char *key, bool http2, struct error *err);
 
 #endif

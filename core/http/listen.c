@@ -12,8 +12,8 @@
 static int fail(struct error *err, const char *listen, const char *what)
 {
     char reason[128];
-    return error_set(err, ERROR_INTERNAL, "cannot_listen", "listen", "Cannot listen on \"%s\": %s: %s.", listen, what,
-                     strerror_r(errno, reason, sizeof(reason)));
+    return error_set(err, ERROR_INTERNAL, "cannot_listen", "listen", "Cannot listen on \"%s\": %s: %s.",
+                     listen, what, strerror_r(errno, reason, sizeof(reason)));
 }
 
 static void close_all(int *fds, unsigned count)
@@ -110,7 +110,8 @@ static void address_text(const struct sockaddr *address, socklen_t len, char *re
     snprintf(ret, size, address->sa_family == AF_INET6 ? "[%.100s]:%.8s" : "%.100s:%.8s", host, port);
 }
 
-/* SO_REUSEPORT would let a second server of the same user share the port silently; it is asked for without first. */
+/* SO_REUSEPORT would let a second server of the same user share the port silently; it is asked for without
+ * first. */
 static bool in_use(const struct sockaddr *address, socklen_t len)
 {
     int fd = bind_one(address, len, 0);
@@ -124,7 +125,8 @@ static bool in_use(const struct sockaddr *address, socklen_t len)
 static int bind_tcp(const char *listen, unsigned count, int *ret_fds, char *ret_address, size_t address_size,
                     struct error *err)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                    *found = NULL;
     struct sockaddr_storage bound;
     socklen_t len = 0;
     char host[NI_MAXHOST], port[NI_MAXSERV];
@@ -134,8 +136,8 @@ static int bind_tcp(const char *listen, unsigned count, int *ret_fds, char *ret_
                          "\"%s\" is neither \"address:port\" nor \"unix:/path\".", listen);
     int failed = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
     if (failed)
-        return error_set(err, ERROR_INTERNAL, "cannot_listen", "listen", "Cannot listen on \"%s\": %s.", listen,
-                         gai_strerror(failed));
+        return error_set(err, ERROR_INTERNAL, "cannot_listen", "listen", "Cannot listen on \"%s\": %s.",
+                         listen, gai_strerror(failed));
     memcpy(&bound, found->ai_addr, found->ai_addrlen);
     len = found->ai_addrlen;
     freeaddrinfo(found);

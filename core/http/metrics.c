@@ -13,8 +13,8 @@ static const struct {
     uint64_t ns;
     const char *le;
 } BUCKETS[METRICS_BUCKETS] = {
-    {1000000, "0.001"},    {2500000, "0.0025"},  {5000000, "0.005"},    {10000000, "0.01"}, {25000000, "0.025"},
-    {50000000, "0.05"},    {100000000, "0.1"},   {250000000, "0.25"},   {500000000, "0.5"}, {1000000000, "1.0"},
+    {1000000, "0.001"},   {2500000, "0.0025"},  {5000000, "0.005"},   {10000000, "0.01"}, {25000000, "0.025"},
+    {50000000, "0.05"},   {100000000, "0.1"},   {250000000, "0.25"},  {500000000, "0.5"}, {1000000000, "1.0"},
     {2500000000U, "2.5"}, {5000000000U, "5.0"}, {UINT64_MAX, "+Inf"},
 };
 
@@ -69,7 +69,8 @@ struct totals {
     uint64_t by_class[METRICS_CLASSES], buckets[METRICS_BUCKETS], sum_ns, requests;
 };
 
-static void route_totals(const struct metrics *const *loops, unsigned count, unsigned index, struct totals *ret)
+static void route_totals(const struct metrics *const *loops, unsigned count, unsigned index,
+                         struct totals *ret)
 {
     *ret = (struct totals){0};
     for (unsigned i = 0; i < count; i++) {
@@ -94,7 +95,8 @@ static void family(struct buffer *out, const char *name, const char *type, const
 }
 
 /* Paths and methods of the route table hold neither quotes nor backslashes. */
-static void labels(const struct router *router, unsigned index, const char **ret_method, const char **ret_path)
+static void labels(const struct router *router, unsigned index, const char **ret_method,
+                   const char **ret_path)
 {
     bool known = index < router_count(router);
 
@@ -114,8 +116,10 @@ static void render_routes(const struct router *router, const struct metrics *con
         labels(router, i, &method, &path);
         for (int c = 0; c < METRICS_CLASSES; c++) {
             if (totals.by_class[c] > 0)
-                buffer_printf(out, "overread_http_requests_total{method=\"%s\",route=\"%s\",status=\"%s\"} %" PRIu64 "\n",
-                              method, path, CLASSES[c], totals.by_class[c]);
+                buffer_printf(
+                    out,
+                    "overread_http_requests_total{method=\"%s\",route=\"%s\",status=\"%s\"} %" PRIu64 "\n",
+                    method, path, CLASSES[c], totals.by_class[c]);
         }
     }
     family(out, "overread_http_request_duration_seconds", "histogram", "seconds",
@@ -128,15 +132,17 @@ static void render_routes(const struct router *router, const struct metrics *con
             continue;
         for (int b = 0; b < METRICS_BUCKETS; b++) {
             below += totals.buckets[b];
-            buffer_printf(out,
-                          "overread_http_request_duration_seconds_bucket{method=\"%s\",route=\"%s\",le=\"%s\"} %" PRIu64
-                          "\n",
-                          method, path, BUCKETS[b].le, below);
+            buffer_printf(
+                out,
+                "overread_http_request_duration_seconds_bucket{method=\"%s\",route=\"%s\",le=\"%s\"} %" PRIu64
+                "\n",
+                method, path, BUCKETS[b].le, below);
         }
-        buffer_printf(out, "overread_http_request_duration_seconds_sum{method=\"%s\",route=\"%s\"} %.9f\n", method,
-                      path, (double)totals.sum_ns / 1e9);
-        buffer_printf(out, "overread_http_request_duration_seconds_count{method=\"%s\",route=\"%s\"} %" PRIu64 "\n",
-                      method, path, totals.requests);
+        buffer_printf(out, "overread_http_request_duration_seconds_sum{method=\"%s\",route=\"%s\"} %.9f\n",
+                      method, path, (double)totals.sum_ns / 1e9);
+        buffer_printf(
+            out, "overread_http_request_duration_seconds_count{method=\"%s\",route=\"%s\"} %" PRIu64 "\n",
+            method, path, totals.requests);
     }
 }
 
@@ -232,7 +238,8 @@ static struct text word(struct text t)
     return (struct text){t.p, len};
 }
 
-/* "# TYPE name counter" and the "# HELP name ..." behind it name the family without the _total of its samples. */
+/* "# TYPE name counter" and the "# HELP name ..." behind it name the family without the _total of its
+ * samples. */
 void metrics_downgrade(struct text open_metrics, struct buffer *out)
 {
     struct text line, counter = {"", 0};

@@ -32,8 +32,8 @@ void metrics_count(struct metrics *metrics, unsigned index, int status, uint64_t
 void metrics_render(const struct router *router, const struct metrics *const *loops, unsigned count,
                     struct buffer *out);
 
-/* The same in the older text format (0.0.4), which names a counter's family with its _total: for scrapers that do
- * not ask for OpenMetrics, promtool among them. */
+/* The same in the older text format (0.0.4), which names a counter's family with its _total: for scrapers
+ * that do not ask for OpenMetrics, promtool among them. */
 void metrics_downgrade(struct text open_metrics, struct buffer *out);
 
 #endif

@@ -16,15 +16,37 @@ static const char *phrase(int status)
         int status;
         const char *phrase;
     } PHRASES[] = {
-        {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"}, {206, "Partial Content"},
-        {302, "Found"}, {303, "See Other"}, {304, "Not Modified"}, {307, "Temporary Redirect"},
-        {308, "Permanent Redirect"}, {400, "Bad Request"}, {401, "Unauthorized"}, {402, "Payment Required"},
-        {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"}, {406, "Not Acceptable"},
-        {409, "Conflict"}, {410, "Gone"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
-        {414, "URI Too Long"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
-        {422, "Unprocessable Content"}, {428, "Precondition Required"}, {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"}, {499, "Client Closed Request"},
-        {500, "Internal Server Error"}, {503, "Service Unavailable"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {422, "Unprocessable Content"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {499, "Client Closed Request"},
+        {500, "Internal Server Error"},
+        {503, "Service Unavailable"},
     };
 
     for (size_t i = 0; i < sizeof(PHRASES) / sizeof(PHRASES[0]); i++) {
@@ -34,7 +56,8 @@ static const char *phrase(int status)
     return status < 400 ? "OK" : "Error";
 }
 
-/* --- Header fields ------------------------------------------------------------------------------------------------- */
+/* --- Header fields
+ * ------------------------------------------------------------------------------------------------- */
 
 static bool header_set(const h2o_req_t *h2o, const char *name)
 {
@@ -45,7 +68,8 @@ static bool header_set(const h2o_req_t *h2o, const char *name)
 static void header_default(h2o_req_t *h2o, const char *name, const char *value)
 {
     if (!header_set(h2o, name))
-        h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, name, strlen(name), 1, NULL, value, strlen(value));
+        h2o_add_header_by_str(&h2o->pool, &h2o->res.headers, name, strlen(name), 1, NULL, value,
+                              strlen(value));
 }
 
 void reply_on_setup(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
@@ -92,15 +116,18 @@ void http_header_add(struct http_request *req, const char *lower_case_name, cons
         return;
     }
     const char *name = arena_strdup(req->arena, lower_case_name), *copy = arena_strdup(req->arena, value);
-    h2o_add_header_by_str(&req->h2o->pool, &req->h2o->res.headers, name, strlen(name), 1, NULL, copy, strlen(copy));
+    h2o_add_header_by_str(&req->h2o->pool, &req->h2o->res.headers, name, strlen(name), 1, NULL, copy,
+                          strlen(copy));
 }
 
-/* --- Replies ------------------------------------------------------------------------------------------------------- */
+/* --- Replies
+ * ------------------------------------------------------------------------------------------------------- */
 
 bool reply_begin(struct http_request *req, int status)
 {
     if (req->replied) {
-        log_line(LOG_LEVEL_ERROR, "replied_twice", "route", req->match.route ? req->match.route->path : "", NULL);
+        log_line(LOG_LEVEL_ERROR, "replied_twice", "route", req->match.route ? req->match.route->path : "",
+                 NULL);
         return false;
     }
     if (!req->h2o) {
@@ -173,7 +200,8 @@ void http_reply_json_etag(struct http_request *req, struct text json)
         http_reply(req, 200, JSON_TYPE, json);
 }
 
-/* --- Problems ------------------------------------------------------------------------------------------------------ */
+/* --- Problems
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void member(struct buffer *out, const char *name, struct text value)
 {
@@ -183,8 +211,9 @@ static void member(struct buffer *out, const char *name, struct text value)
 
 static const char *public_detail(const struct error *err)
 {
-    return err->kind == ERROR_INTERNAL ? "Something went wrong on our side. The request id finds it in our log."
-                                       : err->detail;
+    return err->kind == ERROR_INTERNAL
+               ? "Something went wrong on our side. The request id finds it in our log."
+               : err->detail;
 }
 
 void reply_problem(struct http_request *req, int status, const struct error *err)

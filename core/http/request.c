@@ -16,7 +16,8 @@
 #define METHOD_LOGGED 16 /* bytes of an unknown method */
 #define ANY_METHOD "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
-/* --- Lifetime ------------------------------------------------------------------------------------------------------ */
+/* --- Lifetime
+ * ------------------------------------------------------------------------------------------------------ */
 
 struct anchor {
     struct http_request *req;
@@ -62,7 +63,8 @@ static struct http_request *create(struct http_loop *loop, h2o_req_t *h2o)
     return req;
 }
 
-/* Logged and counted when the handler is done, not when the last byte has left: a slow reader is not a slow route. */
+/* Logged and counted when the handler is done, not when the last byte has left: a slow reader is not a slow
+ * route. */
 static void account(struct http_request *req)
 {
     uint64_t ns = clock_monotonic_ns() - req->started_ns;
@@ -74,9 +76,10 @@ static void account(struct http_request *req)
     snprintf(ms, sizeof(ms), "%llu.%03llu", us / 1000, us % 1000);
     snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)req->reply_bytes);
     log_context(req->id);
-    log_line(LOG_LEVEL_INFO, "request", "method", route || req->method.len <= METHOD_LOGGED ? req->method.p : "",
-             "route", route ? route->path : "", "#status", status, "#ms", ms, "#bytes", bytes, "trace_id", req->trace_id,
-             NULL);
+    log_line(LOG_LEVEL_INFO, "request", "method",
+             route || req->method.len <= METHOD_LOGGED ? req->method.p : "", "route",
+             route ? route->path : "", "#status", status, "#ms", ms, "#bytes", bytes, "trace_id",
+             req->trace_id, NULL);
     log_context(NULL);
     metrics_count(&req->loop->metrics, req->match.index, req->status, ns);
 }
@@ -97,7 +100,8 @@ static void run(void *arg)
     release(req);
 }
 
-/* --- What came in -------------------------------------------------------------------------------------------------- */
+/* --- What came in
+ * -------------------------------------------------------------------------------------------------- */
 
 static struct text keep(struct http_request *req, h2o_iovec_t v)
 {
@@ -182,7 +186,8 @@ static void take_random(struct http_loop *loop, uint8_t *ret, size_t len)
     memcpy(ret, loop->random + loop->random_left, len);
 }
 
-/* Request id: a UUIDv7 (RFC 9562, section 5.7). The same digits are the trace id of a trace that begins here. */
+/* Request id: a UUIDv7 (RFC 9562, section 5.7). The same digits are the trace id of a trace that begins here.
+ */
 static void set_ids(struct http_request *req)
 {
     static const unsigned char GROUPS[] = {8, 4, 4, 4, 12};
@@ -218,9 +223,11 @@ static void set_trace(struct http_request *req)
         field_traceparent(header, req->trace_id, parent, req->trace_flags);
 }
 
-/* --- Guard: what no handler should see ----------------------------------------------------------------------------- */
+/* --- Guard: what no handler should see
+ * ----------------------------------------------------------------------------- */
 
-static int refuse(struct http_request *req, int status, enum error_kind kind, const char *code, const char *detail)
+static int refuse(struct http_request *req, int status, enum error_kind kind, const char *code,
+                  const char *detail)
 {
     struct error err = {0};
 
@@ -247,7 +254,8 @@ static int find_route(struct http_request *req, struct text path)
     const struct router *router = req->loop->server->router;
 
     if (count == -EINVAL)
-        return refuse(req, 400, ERROR_INVALID, "malformed_path", "The path is not valid percent-encoded UTF-8.");
+        return refuse(req, 400, ERROR_INVALID, "malformed_path",
+                      "The path is not valid percent-encoded UTF-8.");
     if (count > 0)
         router_find(router, req->method, segments, (unsigned)count, &req->match);
     if (req->match.route)
@@ -271,7 +279,8 @@ static int check_body(struct http_request *req)
     if (max == 0)
         return refuse(req, 400, ERROR_INVALID, "unexpected_body", "This request takes no body.");
     if (req->h2o->entity.len > max || req->h2o->entity.len > limit)
-        return refuse(req, 413, ERROR_TOO_LARGE, "body_too_large", "The body is larger than this request may have.");
+        return refuse(req, 413, ERROR_TOO_LARGE, "body_too_large",
+                      "The body is larger than this request may have.");
     req->body = keep(req, req->h2o->entity);
     return 0;
 }
@@ -325,7 +334,8 @@ int request_on_h2o(h2o_handler_t *self, h2o_req_t *h2o)
     return 0;
 }
 
-/* --- What a handler reads ------------------------------------------------------------------------------------------ */
+/* --- What a handler reads
+ * ------------------------------------------------------------------------------------------ */
 
 struct arena *http_arena(struct http_request *req)
 {
@@ -438,9 +448,11 @@ int http_body_json(struct http_request *req, json_t **ret, struct error *err)
     json_t *json;
 
     if (req->body.len == 0)
-        return error_set(err, ERROR_INVALID, "body_missing", NULL, "The request needs a JSON object as its body.");
+        return error_set(err, ERROR_INVALID, "body_missing", NULL,
+                         "The request needs a JSON object as its body.");
     if (!http_header(req, "content-type", &type) || !field_media_type_is(type, "application/json"))
-        return error_set(err, ERROR_UNSUPPORTED, "not_json", NULL, "The body's Content-Type must be application/json.");
+        return error_set(err, ERROR_UNSUPPORTED, "not_json", NULL,
+                         "The body's Content-Type must be application/json.");
     if (json_parse(req->arena, req->body, &json, err) < 0)
         return -1;
     if (!json_is_object(json))
@@ -459,8 +471,8 @@ struct text http_peer(const struct http_request *req)
     return req->peer;
 }
 
-/* libh2o does not read an HTTP/1 connection while its request waits, so that the socket itself is asked. While the
- * loop drains, idle connections are shut for reading, and the question has no meaning. */
+/* libh2o does not read an HTTP/1 connection while its request waits, so that the socket itself is asked.
+ * While the loop drains, idle connections are shut for reading, and the question has no meaning. */
 static bool peer_closed(h2o_req_t *h2o)
 {
     h2o_socket_t *sock = h2o->conn->callbacks->get_socket(h2o->conn);

@@ -11,10 +11,10 @@ struct node {
     struct text literal;
     struct node *children; /* literal ones: a list */
     struct node *next;
-    struct node *param;    /* the one child that takes any segment */
+    struct node *param; /* the one child that takes any segment */
     const struct http_route *routes[METHOD_COUNT];
     unsigned indexes[METHOD_COUNT];
-    char allow[64];        /* "" when no route ends here */
+    char allow[64]; /* "" when no route ends here */
 };
 
 struct router {
@@ -147,10 +147,10 @@ const struct http_route *router_route(const struct router *router, unsigned inde
     return router->routes[index];
 }
 
-/* Depth first, the literal child before the parameter: at most two ways at each of 16 segments, and in practice one
- * of them ends at once. */
-static const struct node *walk(const struct node *node, const struct text *segments, unsigned count, unsigned at,
-                               struct text *params)
+/* Depth first, the literal child before the parameter: at most two ways at each of 16 segments, and in
+ * practice one of them ends at once. */
+static const struct node *walk(const struct node *node, const struct text *segments, unsigned count,
+                               unsigned at, struct text *params)
 {
     const struct node *found;
 

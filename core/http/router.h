@@ -10,13 +10,14 @@
 struct router;
 
 struct router_match {
-    const struct http_route *route; /* NULL: the path is not known, or not with this method */
-    unsigned index;                 /* of the route, 0 .. router_count - 1 */
-    const char *allow;              /* Allow header of the path; NULL: no such path */
+    const struct http_route *route;       /* NULL: the path is not known, or not with this method */
+    unsigned index;                       /* of the route, 0 .. router_count - 1 */
+    const char *allow;                    /* Allow header of the path; NULL: no such path */
     struct text params[URI_SEGMENTS_MAX]; /* by the place of their segment; .p NULL: a literal one */
 };
 
-/* tables: each ended by a NULL method, NULL-ended. NULL with ERROR_INTERNAL when a row is malformed or there twice. */
+/* tables: each ended by a NULL method, NULL-ended. NULL with ERROR_INTERNAL when a row is malformed or there
+ * twice. */
 struct router *router_create(const struct http_route *const *tables, struct error *err);
 struct router *router_destroy(struct router *router);
 unsigned router_count(const struct router *router);

@@ -10,7 +10,8 @@
 #define FD_LIMIT 65536
 #define BACKLOG 4096
 
-/* --- Configuration of libh2o --------------------------------------------------------------------------------------- */
+/* --- Configuration of libh2o
+ * --------------------------------------------------------------------------------------- */
 
 static size_t largest_body(const struct http_server *server)
 {
@@ -29,8 +30,9 @@ static void add_filter(h2o_pathconf_t *path)
     filter->on_setup_ostream = reply_on_setup;
 }
 
-/* One catch-all path with a handler of ours; libh2o's fallback path is left for what it refuses by itself. Its limit
- * of a body is above ours so that ours is answered with a problem, and over HTTP/2 is not retried. */
+/* One catch-all path with a handler of ours; libh2o's fallback path is left for what it refuses by itself.
+ * Its limit of a body is above ours so that ours is answered with a problem, and over HTTP/2 is not retried.
+ */
 static void configure(struct http_server *server)
 {
     const struct config *config = server->options->config;
@@ -53,9 +55,11 @@ static void configure(struct http_server *server)
     h2o_create_logger(&host->fallback_path, sizeof(h2o_logger_t))->log_access = reply_on_refused;
 }
 
-/* --- Process ------------------------------------------------------------------------------------------------------- */
+/* --- Process
+ * ------------------------------------------------------------------------------------------------------- */
 
-/* Raises the soft limit of descriptors; what remains for clients, with a quarter kept for files, database, graders. */
+/* Raises the soft limit of descriptors; what remains for clients, with a quarter kept for files, database,
+ * graders. */
 static unsigned connections_for(unsigned loops)
 {
     struct rlimit limit = {0};
@@ -84,7 +88,9 @@ static void ignore_sigpipe(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* --- Start --------------------------------------------------------------------------------------------------------- */
+/* --- Start
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static unsigned loops_wanted(const struct config *config)
 {
@@ -112,8 +118,8 @@ static struct router *create_router(const struct http_options *options, struct e
 static int bind_loops(struct http_server *server, struct error *err)
 {
     int *fds = mem_array(server->count, sizeof(*fds));
-    int r = listen_bind(server->options->config->listen, server->count, fds, server->address, sizeof(server->address),
-                        err);
+    int r = listen_bind(server->options->config->listen, server->count, fds, server->address,
+                        sizeof(server->address), err);
 
     for (unsigned i = 0; i < server->count && r == 0; i++)
         server->loops[i].listen_fd = fds[i];
@@ -146,7 +152,8 @@ static int prepare(struct http_server *server, struct error *err)
     if (!server->router)
         return -1;
     if (config->tls_certificate && config->tls_certificate[0]) {
-        server->tls = tls_create(config->tls_certificate, config->tls_key ? config->tls_key : "", config->http2, err);
+        server->tls =
+            tls_create(config->tls_certificate, config->tls_key ? config->tls_key : "", config->http2, err);
         if (!server->tls)
             return -1;
     }
@@ -213,7 +220,9 @@ static int start_threads(struct http_server *server, struct error *err)
     return r != 0 || failed < 0 || listen_all(server, err) < 0 ? -1 : 0;
 }
 
-/* --- Stop ---------------------------------------------------------------------------------------------------------- */
+/* --- Stop
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 /* True when every loop ended with nothing left. */
 static bool join(struct http_server *server)
@@ -240,7 +249,8 @@ static void wait_for_signal(const sigset_t *signals)
 static bool run_until_signal(struct http_server *server, const sigset_t *signals)
 {
     set_state(server, SERVER_RUNNING);
-    log_line(LOG_LEVEL_INFO, "listening", "address", server->address, "tls", server->tls ? "on" : "off", NULL);
+    log_line(LOG_LEVEL_INFO, "listening", "address", server->address, "tls", server->tls ? "on" : "off",
+             NULL);
     wait_for_signal(signals);
     atomic_store(&server->stopping, true); /* readiness is red before anything closes */
     for (unsigned i = 0; i < server->count; i++)

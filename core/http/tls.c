@@ -8,7 +8,8 @@ static SSL_CTX *fail(SSL_CTX *tls, struct error *err, const char *what, const ch
 
     ERR_error_string_n(ERR_get_error(), reason, sizeof(reason));
     ERR_clear_error();
-    error_set(err, ERROR_INTERNAL, "tls_unusable", what, "The TLS %s \"%s\" cannot be used: %s.", what, file, reason);
+    error_set(err, ERROR_INTERNAL, "tls_unusable", what, "The TLS %s \"%s\" cannot be used: %s.", what, file,
+              reason);
     SSL_CTX_free(tls);
     return NULL;
 }
@@ -23,7 +24,8 @@ SSL_CTX *tls_create(const char *certificate, const char *key, bool http2, struct
 
     if (!tls || !SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION))
         return fail(tls, err, "library", OPENSSL_VERSION_TEXT);
-    SSL_CTX_set_options(tls, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_options(tls,
+                        SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     if (SSL_CTX_use_certificate_chain_file(tls, certificate) != 1)
         return fail(tls, err, "certificate", certificate);
     if (SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(tls) != 1)

@@ -56,10 +56,10 @@ struct reply client_ask(const struct fixture *f, const char *request);
 const char *reply_field(const struct reply *reply, const char *lower_case_name);
 bool client_ended(int fd); /* the server closes within five seconds */
 
-#define assert_has(text, part)                                                                                        \
-    do {                                                                                                              \
-        if (!strstr((text), (part)))                                                                                  \
-            fail_msg("\"%s\" is not in: %s", (part), (text));                                                         \
+#define assert_has(text, part)                                                                               \
+    do {                                                                                                     \
+        if (!strstr((text), (part)))                                                                         \
+            fail_msg("\"%s\" is not in: %s", (part), (text));                                                \
     } while (0)
 
 #endif

@@ -122,7 +122,8 @@ static int connect_and_send(const struct fixture *f, const char *request)
     return fd;
 }
 
-/* --- The client goes away ------------------------------------------------------------------------------------------ */
+/* --- The client goes away
+ * ------------------------------------------------------------------------------------------ */
 
 static void a_waiting_handler_sees_that_its_client_has_gone(void **state)
 {
@@ -164,7 +165,8 @@ static void a_client_that_has_sent_more_is_not_gone(void **state)
     (void)state;
     init(&f);
     fixture_start(&f);
-    int fd = connect_and_send(&f, "GET /held HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    int fd =
+        connect_and_send(&f, "GET /held HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_true(wait_for(&waiting, 1));
     usleep(30000);
     atomic_store(&go, true);
@@ -175,7 +177,8 @@ static void a_client_that_has_sent_more_is_not_gone(void **state)
     fixture_stop(&f);
 }
 
-/* --- Stopping ------------------------------------------------------------------------------------------------------ */
+/* --- Stopping
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void a_stop_finishes_what_was_accepted_and_refuses_what_is_new(void **state)
 {
@@ -232,7 +235,8 @@ static void a_request_that_does_not_end_cannot_hold_up_the_stop(void **state)
     close(fd);
 }
 
-/* --- Starting ------------------------------------------------------------------------------------------------------ */
+/* --- Starting
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void every_loop_starts_and_stops_once(void **state)
 {
@@ -311,7 +315,8 @@ static void a_unix_socket_is_served_and_removed(void **state)
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
         struct sockaddr_storage address = {.ss_family = AF_UNIX};
         memcpy((char *)&address + sizeof(sa_family_t), path, strlen(path) + 1);
-        assert_int_equal(bind(fd, (struct sockaddr *)&address, (socklen_t)(sizeof(sa_family_t) + strlen(path) + 1)), 0);
+        assert_int_equal(
+            bind(fd, (struct sockaddr *)&address, (socklen_t)(sizeof(sa_family_t) + strlen(path) + 1)), 0);
         close(fd);
     }
     unlink(path);
@@ -337,7 +342,9 @@ static void readiness_says_why_it_is_red(void **state)
     fixture_stop(&f);
 }
 
-/* --- TLS ----------------------------------------------------------------------------------------------------------- */
+/* --- TLS
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static void make_certificate(const char *certificate, const char *key)
 {
@@ -348,8 +355,8 @@ static void make_certificate(const char *certificate, const char *key)
     X509_gmtime_adj(X509_getm_notBefore(x), -60);
     X509_gmtime_adj(X509_getm_notAfter(x), 3600);
     X509_set_pubkey(x, pair);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (const unsigned char *)"localhost", -1, -1,
-                               0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"localhost", -1, -1, 0);
     X509_set_issuer_name(x, X509_get_subject_name(x));
     assert_true(X509_sign(x, pair, EVP_sha256()) > 0);
     BIO *out = BIO_new_file(certificate, "w");
@@ -445,7 +452,8 @@ int main(void)
         cmocka_unit_test(a_unix_socket_is_served_and_removed),
         cmocka_unit_test(readiness_says_why_it_is_red),
         cmocka_unit_test(tls_offers_http1_only_and_promises_hsts),
-        cmocka_unit_test(a_request_that_does_not_end_cannot_hold_up_the_stop), /* last: it leaves a loop behind */
+        cmocka_unit_test(
+            a_request_that_does_not_end_cannot_hold_up_the_stop), /* last: it leaves a loop behind */
     };
     return cmocka_run_group_tests(tests, fixture_log_begin, fixture_log_end);
 }

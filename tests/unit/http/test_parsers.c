@@ -32,8 +32,9 @@ static void a_path_is_split_and_decoded(void **state)
 
 static void what_does_not_decode_to_utf8_is_refused(void **state)
 {
-    static const char *const BAD[] = {"%",    "%1",       "%zz",      "%00",          "%c0%af", "%ed%a0%80",
-                                      "%f5%80%80%80", "%e2%82", "%80", "\xff", "%f0%80%80%80"};
+    static const char *const BAD[] = {"%",      "%1",        "%zz",          "%00",
+                                      "%c0%af", "%ed%a0%80", "%f5%80%80%80", "%e2%82",
+                                      "%80",    "\xff",      "%f0%80%80%80"};
     struct arena *arena = arena_create();
     struct text out;
 
@@ -132,8 +133,10 @@ static void a_range_within_the_file_is_cut_to_it(void **state)
 
 static void a_range_that_is_not_understood_is_ignored(void **state)
 {
-    static const char *const IGNORED[] = {"bytes=", "bytes=-", "bytes=4-2", "bytes=0-1,3-4", "lines=0-1", "bytes=a-b",
-                                          "bytes=1", "bytes=99999999999999999999-", "", "bytes=-1-2"};
+    static const char *const IGNORED[] = {
+        "bytes=",    "bytes=-",   "bytes=4-2", "bytes=0-1,3-4",
+        "lines=0-1", "bytes=a-b", "bytes=1",   "bytes=99999999999999999999-",
+        "",          "bytes=-1-2"};
     uint64_t first = 0, len = 0;
 
     (void)state;
@@ -146,18 +149,23 @@ static void a_trace_context_is_taken_only_when_well_formed(void **state)
     char trace[TRACE_ID_SIZE], span[SPAN_ID_SIZE], flags[3];
 
     (void)state;
-    assert_true(field_traceparent(TEXT("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), trace, span, flags));
+    assert_true(field_traceparent(TEXT("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), trace,
+                                  span, flags));
     assert_string_equal(trace, "0af7651916cd43dd8448eb211c80319c");
     assert_string_equal(span, "b7ad6b7169203331");
     assert_string_equal(flags, "01");
-    assert_true(
-        field_traceparent(TEXT("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later"), trace, span, flags));
-    assert_false(
-        field_traceparent(TEXT("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x"), trace, span, flags));
-    assert_false(field_traceparent(TEXT("00-00000000000000000000000000000000-b7ad6b7169203331-01"), trace, span, flags));
-    assert_false(field_traceparent(TEXT("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"), trace, span, flags));
-    assert_false(field_traceparent(TEXT("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), trace, span, flags));
-    assert_false(field_traceparent(TEXT("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"), trace, span, flags));
+    assert_true(field_traceparent(TEXT("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-later"),
+                                  trace, span, flags));
+    assert_false(field_traceparent(TEXT("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x"), trace,
+                                   span, flags));
+    assert_false(field_traceparent(TEXT("00-00000000000000000000000000000000-b7ad6b7169203331-01"), trace,
+                                   span, flags));
+    assert_false(field_traceparent(TEXT("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01"), trace,
+                                   span, flags));
+    assert_false(field_traceparent(TEXT("ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), trace,
+                                   span, flags));
+    assert_false(field_traceparent(TEXT("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01"), trace,
+                                   span, flags));
     assert_false(field_traceparent(TEXT("00-0af7"), trace, span, flags));
 }
 
@@ -178,7 +186,8 @@ static void a_media_type_is_compared_without_its_parameters(void **state)
     assert_false(field_media_type_is(TEXT(""), "application/json"));
 }
 
-/* --- Router -------------------------------------------------------------------------------------------------------- */
+/* --- Router
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void fiber_fn nothing(struct http_request *req)
 {
@@ -195,7 +204,8 @@ static const struct http_route ROUTES[] = {
     {NULL, NULL, NULL, 0, NULL},
 };
 
-static struct router_match look(const struct router *router, struct arena *arena, const char *method, const char *path)
+static struct router_match look(const struct router *router, struct arena *arena, const char *method,
+                                const char *path)
 {
     struct text segments[URI_SEGMENTS_MAX];
     struct router_match match;
@@ -265,8 +275,9 @@ static void an_unknown_path_and_an_unknown_method_are_told_apart(void **state)
 
 static void a_malformed_or_doubled_route_is_an_error_at_the_start(void **state)
 {
-    static const struct http_route DOUBLE[] = {
-        {"GET", "/a/{x}", NULL, 0, nothing}, {"GET", "/a/{y}", NULL, 0, nothing}, {NULL, NULL, NULL, 0, NULL}};
+    static const struct http_route DOUBLE[] = {{"GET", "/a/{x}", NULL, 0, nothing},
+                                               {"GET", "/a/{y}", NULL, 0, nothing},
+                                               {NULL, NULL, NULL, 0, NULL}};
     static const struct http_route METHOD[] = {{"BREW", "/a", NULL, 0, nothing}, {NULL, NULL, NULL, 0, NULL}};
     static const struct http_route PATH[] = {{"GET", "a", NULL, 0, nothing}, {NULL, NULL, NULL, 0, NULL}};
     const struct http_route *const bad[] = {DOUBLE, METHOD, PATH};
@@ -280,7 +291,8 @@ static void a_malformed_or_doubled_route_is_an_error_at_the_start(void **state)
     }
 }
 
-/* --- Metrics ------------------------------------------------------------------------------------------------------- */
+/* --- Metrics
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void the_older_format_names_a_counters_family_with_total(void **state)
 {

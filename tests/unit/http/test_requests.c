@@ -11,7 +11,8 @@ static struct fixture server;
 static char file_path[] = "/tmp/overread-http-XXXXXX";
 static char file_bytes[300001];
 
-/* --- Handlers ------------------------------------------------------------------------------------------------------ */
+/* --- Handlers
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void fiber_fn show(struct http_request *req)
 {
@@ -25,9 +26,10 @@ static void fiber_fn show(struct http_request *req)
     }
     http_query(req, "q", &q);
     http_cookie(req, "s", &cookie);
-    http_reply(req, 200, "text/plain",
-               text_of(arena_printf(arena, "id=%s q=%s cookie=%.*s peer=%.*s", http_path_param(req, "id").p, q.p,
-                                    (int)cookie.len, cookie.p, (int)http_peer(req).len, http_peer(req).p)));
+    http_reply(
+        req, 200, "text/plain",
+        text_of(arena_printf(arena, "id=%s q=%s cookie=%.*s peer=%.*s", http_path_param(req, "id").p, q.p,
+                             (int)cookie.len, cookie.p, (int)http_peer(req).len, http_peer(req).p)));
 }
 
 static void fiber_fn echo(struct http_request *req)
@@ -82,17 +84,18 @@ static void fiber_fn sleepy(struct http_request *req)
 
 static void fiber_fn file(struct http_request *req)
 {
-    http_reply_file(req, http_path_param(req, "which").p[0] == 'a' ? file_path : "/tmp/overread-there-is-none",
+    http_reply_file(req,
+                    http_path_param(req, "which").p[0] == 'a' ? file_path : "/tmp/overread-there-is-none",
                     "application/dicom", "cafe");
 }
 
 static const struct http_route ROUTES[] = {
-    {"GET", "/show/{id}", NULL, 0, show},      {"POST", "/echo", NULL, 100, echo},
-    {"POST", "/large", NULL, 200000, echo},    {"GET", "/tagged", NULL, 0, tagged},
-    {"GET", "/silent", NULL, 0, silent},       {"GET", "/fails", NULL, 0, secret_failure},
-    {"GET", "/busy", NULL, 0, busy},           {"GET", "/split", NULL, 0, split},
-    {"GET", "/sleepy", NULL, 0, sleepy},       {"GET", "/files/{which}", NULL, 0, file},
-    {"DELETE", "/show/{id}", NULL, 0, show},   {NULL, NULL, NULL, 0, NULL},
+    {"GET", "/show/{id}", NULL, 0, show},    {"POST", "/echo", NULL, 100, echo},
+    {"POST", "/large", NULL, 200000, echo},  {"GET", "/tagged", NULL, 0, tagged},
+    {"GET", "/silent", NULL, 0, silent},     {"GET", "/fails", NULL, 0, secret_failure},
+    {"GET", "/busy", NULL, 0, busy},         {"GET", "/split", NULL, 0, split},
+    {"GET", "/sleepy", NULL, 0, sleepy},     {"GET", "/files/{which}", NULL, 0, file},
+    {"DELETE", "/show/{id}", NULL, 0, show}, {NULL, NULL, NULL, 0, NULL},
 };
 
 static int start(void **state)
@@ -128,17 +131,20 @@ static void assert_problem(const struct reply *reply, int status, const char *co
     assert_string_equal(json_string_value(json_object_get(json, "code")), code);
     assert_string_equal(json_string_value(json_object_get(json, "type")), "about:blank");
     assert_true(json_string_length(json_object_get(json, "title")) > 0);
-    assert_string_equal(json_string_value(json_object_get(json, "request_id")), reply_field(reply, "x-request-id"));
+    assert_string_equal(json_string_value(json_object_get(json, "request_id")),
+                        reply_field(reply, "x-request-id"));
     json_decref(json);
 }
 
-/* --- Routing ------------------------------------------------------------------------------------------------------- */
+/* --- Routing
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void a_handler_reads_path_query_cookie_and_peer(void **state)
 {
     (void)state;
-    struct reply reply =
-        client_ask(&server, "GET /show/a%20b?q=1+2%26 HTTP/1.1\r\nCookie: x=1; s=tok\r\nX-Forwarded-For: 9.9.9.9, 192.0.2.7\r\n");
+    struct reply reply = client_ask(
+        &server,
+        "GET /show/a%20b?q=1+2%26 HTTP/1.1\r\nCookie: x=1; s=tok\r\nX-Forwarded-For: 9.9.9.9, 192.0.2.7\r\n");
     assert_int_equal(reply.status, 200);
     assert_string_equal(reply.body, "id=a b q=1 2& cookie=tok peer=192.0.2.7");
     reply = client_ask(&server, "GET /show/x HTTP/1.1\r\nX-Forwarded-For: evil\r\n");
@@ -200,7 +206,8 @@ static void a_connection_is_kept_for_the_next_request(void **state)
     close(fd);
 }
 
-/* --- Limits -------------------------------------------------------------------------------------------------------- */
+/* --- Limits
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void a_request_without_host_is_refused(void **state)
 {
@@ -268,8 +275,9 @@ static void post(int fd, const char *path, const char *type, const char *body)
 {
     char head[512];
 
-    snprintf(head, sizeof(head), "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", path,
-             type, strlen(body));
+    snprintf(head, sizeof(head),
+             "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n", path, type,
+             strlen(body));
     client_send(fd, head);
     client_send(fd, body);
 }
@@ -327,8 +335,9 @@ static void a_client_that_expects_100_is_told_to_continue(void **state)
 {
     (void)state;
     int fd = client_connect(&server);
-    client_send(fd, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
-                    "Expect: 100-continue\r\n\r\n");
+    client_send(fd,
+                "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+                "Expect: 100-continue\r\n\r\n");
     assert_int_equal(client_reply(fd, true).status, 100);
     client_send(fd, "{}");
     assert_int_equal(client_reply(fd, false).status, 200);
@@ -375,7 +384,8 @@ static void headers_that_trickle_in_end_with_the_timeout(void **state)
     close(fd);
 }
 
-/* --- Replies ------------------------------------------------------------------------------------------------------- */
+/* --- Replies
+ * ------------------------------------------------------------------------------------------------------- */
 
 static void every_reply_carries_the_security_headers(void **state)
 {
@@ -460,8 +470,8 @@ static void a_trace_goes_on_with_a_span_of_ours_and_is_logged(void **state)
     const char *trace = "0af7651916cd43dd8448eb211c80319c";
 
     (void)state;
-    struct reply reply = client_ask(
-        &server, "GET /show/1?q=secretquery HTTP/1.1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n");
+    struct reply reply = client_ask(&server, "GET /show/1?q=secretquery HTTP/1.1\r\ntraceparent: "
+                                             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n");
     const char *out = reply_field(&reply, "traceparent");
     assert_int_equal(strlen(out), 55);
     assert_has(out, trace);
@@ -476,7 +486,9 @@ static void a_trace_goes_on_with_a_span_of_ours_and_is_logged(void **state)
     assert_int_equal(reply_field(&reply, "x-request-id")[14], '7');
 }
 
-/* --- Files --------------------------------------------------------------------------------------------------------- */
+/* --- Files
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static void a_file_is_sent_whole_with_its_hash_as_etag(void **state)
 {
@@ -536,7 +548,8 @@ static void a_client_that_leaves_in_the_middle_of_a_file_does_no_harm(void **sta
     assert_int_equal(client_ask(&server, "GET /healthz HTTP/1.1\r\n").status, 200);
 }
 
-/* --- Built-in routes ----------------------------------------------------------------------------------------------- */
+/* --- Built-in routes
+ * ----------------------------------------------------------------------------------------------- */
 
 static void health_and_readiness_are_green(void **state)
 {
@@ -549,13 +562,15 @@ static void metrics_count_by_route_and_come_in_both_formats(void **state)
 {
     (void)state;
     client_ask(&server, "GET /show/1 HTTP/1.1\r\n");
-    struct reply reply = client_ask(&server, "GET /metrics HTTP/1.1\r\n"
-                                             "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n");
+    struct reply reply =
+        client_ask(&server, "GET /metrics HTTP/1.1\r\n"
+                            "Accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n");
     assert_int_equal(reply.status, 200);
     assert_string_equal(reply_field(&reply, "content-type"),
                         "application/openmetrics-text; version=1.0.0; charset=utf-8");
     assert_has(reply.body, "# TYPE overread_http_requests counter\n");
-    assert_has(reply.body, "overread_http_requests_total{method=\"GET\",route=\"/show/{id}\",status=\"2xx\"} ");
+    assert_has(reply.body,
+               "overread_http_requests_total{method=\"GET\",route=\"/show/{id}\",status=\"2xx\"} ");
     assert_has(reply.body, "overread_http_in_flight_requests 1\n");
     assert_has(reply.body, "process_resident_memory_bytes ");
     assert_string_equal(reply.body + reply.body_len - 6, "# EOF\n");
