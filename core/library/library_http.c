@@ -3,6 +3,7 @@
 #include "grading/grading.h"
 #include "identity/identity.h"
 #include "library/image_grants.h"
+#include "library/library_config.h"
 #include "library/library_sql.h"
 
 static const struct config *config;
@@ -10,6 +11,21 @@ static const struct config *config;
 void library_init(const struct config *settings)
 {
     config = settings;
+}
+
+const struct config *library_config(void)
+{
+    return config;
+}
+
+void library_loop_start(struct db *db)
+{
+    image_grants_start(db);
+}
+
+void library_loop_stop(void)
+{
+    image_grants_stop();
 }
 
 static int one_of(struct text value, const char *name, const char *const allowed[], struct error *err)

@@ -1,0 +1,165 @@
+#include "library/prepare.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "library/dicom_tags.h"
+#include "library/store.h"
+
+enum { WORKERS_MAX = 4 };
+
+struct work {
+    const char *directory, *label, *store;
+    const char *const *names;
+    int count;
+    bool deidentified;
+    struct prepared_instance *instance;
+    struct arena **arena; /* one an instance: an arena is not shared between threads */
+    atomic_int next;
+    atomic_bool failed;
+    pthread_mutex_t lock;
+    struct error err; /* the first failure */
+};
+
+static int refuse(struct error *err, const char *code, const char *words)
+{
+    return error_set(err, ERROR_UNPROCESSABLE, code, NULL, "%s", words);
+}
+
+static int check_tags(const struct dicom_tags *tags, bool deidentified, struct error *err)
+{
+    if (tags->rows < 1 || tags->columns < 1)
+        return refuse(err, "no_image", "This file holds no image.");
+    if (tags->rows > PREPARE_SIDE_MAX || tags->columns > PREPARE_SIDE_MAX || tags->frames > PREPARE_FRAMES_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "image_too_large", NULL, "An image has at most %d x %d pixels and %d frames.",
+                         PREPARE_SIDE_MAX, PREPARE_SIDE_MAX, PREPARE_FRAMES_MAX);
+    if (!tags->identity_removed && !deidentified)
+        return refuse(err, "not_deidentified",
+                      "(0012,0062) Patient Identity Removed is not YES, and the manifest has no deidentified_by.");
+    if (tags->burned_in)
+        return refuse(err, "burned_in_annotation", "(0028,0301) says that text is burned into the image.");
+    return 0;
+}
+
+static int prepare_one(struct work *work, int index, struct error *err)
+{
+    struct prepared_instance *out = &work->instance[index];
+    struct arena *arena = work->arena[index];
+    struct dicom_tags tags;
+    char *path = arena_printf(arena, "%s/%s", work->directory, work->names[index]);
+    out->name = work->names[index];
+    if (dicom_tags_read(path, &tags, err) < 0 || check_tags(&tags, work->deidentified, err) < 0 ||
+        store_copy(work->store, path, "dcm", PREPARE_FILE_MAX, &out->dicom, err) < 0)
+        return -1;
+    out->rows = tags.rows;
+    out->columns = tags.columns;
+    out->frames = tags.frames;
+    out->number = tags.number;
+    out->placed = tags.placed;
+    memcpy(out->position, tags.position, sizeof(out->position));
+    memcpy(out->orientation, tags.orientation, sizeof(out->orientation));
+    memcpy(out->spacing, tags.spacing, sizeof(out->spacing));
+    out->frame = arena_array(arena, (size_t)out->frames, sizeof(*out->frame));
+    return store_render(work->store, path, &tags, out->frame, err);
+}
+
+static void *run(void *arg)
+{
+    struct work *work = arg;
+    int index;
+    while (!atomic_load(&work->failed) && (index = atomic_fetch_add(&work->next, 1)) < work->count) {
+        struct error err = {0};
+        if (prepare_one(work, index, &err) == 0)
+            continue;
+        pthread_mutex_lock(&work->lock);
+        if (!atomic_exchange(&work->failed, true)) {
+            work->err = err;
+            snprintf(work->err.field, sizeof(work->err.field), "%s/%s", work->label, work->names[index]);
+        }
+        pthread_mutex_unlock(&work->lock);
+    }
+    return NULL;
+}
+
+static double along_normal(const struct prepared_instance *p)
+{
+    const double *r = p->orientation, *c = p->orientation + 3;
+    double n[3] = {r[1] * c[2] - r[2] * c[1], r[2] * c[0] - r[0] * c[2], r[0] * c[1] - r[1] * c[0]};
+    return n[0] * p->position[0] + n[1] * p->position[1] + n[2] * p->position[2];
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct prepared_instance *x = a, *y = b;
+    if (x->placed && y->placed) {
+        double dx = along_normal(x), dy = along_normal(y);
+        if (fabs(dx - dy) > 1e-6)
+            return dx < dy ? -1 : 1;
+    }
+    if (x->number != y->number)
+        return x->number < y->number ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static void add_bounds(struct prepared_series *series, const struct prepared_instance *p)
+{
+    for (int corner = 0; corner < 4; corner++) {
+        /* Outer corners: half a pixel beyond the centres. */
+        double i = (corner & 1) ? (double)p->columns - 0.5 : -0.5, j = (corner & 2) ? (double)p->rows - 0.5 : -0.5;
+        for (int axis = 0; axis < 3; axis++) {
+            double at = p->position[axis] + p->orientation[axis] * p->spacing[1] * i +
+                        p->orientation[axis + 3] * p->spacing[0] * j;
+            double *low = &series->bounds[axis][0], *high = &series->bounds[axis][1];
+            if (!series->bounded || at < *low)
+                *low = at;
+            if (!series->bounded || at > *high)
+                *high = at;
+        }
+        series->bounded = true;
+    }
+}
+
+static void destroy_arena(void *arena)
+{
+    arena_destroy(arena);
+}
+
+int prepare_series(struct arena *arena, const char *directory, const char *label, const char *const *names, int count,
+                   const char *store, bool deidentified, struct prepared_series *ret, struct error *err)
+{
+    struct work work = {.directory = directory,
+                        .label = label,
+                        .store = store,
+                        .names = names,
+                        .count = count,
+                        .deidentified = deidentified,
+                        .instance = arena_array(arena, (size_t)count, sizeof(*work.instance)),
+                        .arena = arena_array(arena, (size_t)count, sizeof(*work.arena)),
+                        .lock = PTHREAD_MUTEX_INITIALIZER};
+    for (int i = 0; i < count; i++) {
+        work.arena[i] = arena_create();
+        arena_defer(arena, destroy_arena, work.arena[i]);
+    }
+    pthread_t thread[WORKERS_MAX];
+    int threads = 0;
+    while (threads < WORKERS_MAX && threads < count && pthread_create(&thread[threads], NULL, run, &work) == 0)
+        threads++;
+    if (threads == 0)
+        run(&work);
+    while (threads > 0)
+        pthread_join(thread[--threads], NULL);
+    if (atomic_load(&work.failed)) {
+        *err = work.err;
+        return -1;
+    }
+    *ret = (struct prepared_series){.count = count, .instance = work.instance};
+    qsort(ret->instance, (size_t)count, sizeof(*ret->instance), by_place);
+    for (int i = 0; i < count; i++)
+        if (ret->instance[i].placed)
+            add_bounds(ret, &ret->instance[i]);
+    return 0;
+}
