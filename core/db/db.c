@@ -1,7 +1,8 @@
-#include "db/db_internal.h"
+#include "db/db.h"
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "db/db_internal.h"
 
 static __thread struct db *here;
 
@@ -10,7 +11,7 @@ struct db *db_here(void)
     return here;
 }
 
-/* --- Waking who waits ------------------------------------------------------------------------------------------- */
+/* --- Waking who waits ----------------------------------------------------------------------- */
 
 void db_complete(struct db *db, struct db_request *request)
 {
@@ -19,8 +20,8 @@ void db_complete(struct db *db, struct db_request *request)
         db_queue_push(&db->done, request);
 }
 
-/* A woken fiber runs on at once and may come back with its next statement. So fibers are woken only here, where no
- * connection is half-way through anything. */
+/* A woken fiber runs on at once and may come back with its next statement. So fibers are woken only here,
+ * where no connection is half-way through anything. */
 void db_settle(struct db *db)
 {
     struct db_request *request;
@@ -37,7 +38,7 @@ static void settle_later(void *arg)
     db_settle(arg);
 }
 
-/* --- One statement ---------------------------------------------------------------------------------------------- */
+/* --- One statement -------------------------------------------------------------------------- */
 
 static const struct db_statement *guard_of(const struct db *db, const struct db_scope *scope)
 {
@@ -96,7 +97,7 @@ int fiber_fn db_run(struct db_scope *scope, const struct db_statement *statement
     return 0;
 }
 
-/* --- The whole -------------------------------------------------------------------------------------------------- */
+/* --- The whole ------------------------------------------------------------------------------ */
 
 static int at_least(int value, int fallback)
 {
@@ -113,8 +114,10 @@ struct db *db_create(struct loop *loop, const struct db_options *options)
     db->options.queue_max = at_least(options->queue_max, 1024);
     db->options.read_depth = at_least(options->read_depth, 32);
     here = db;
-    db_lane_start(&db->lanes[DB_LANE_READ], db, DB_LANE_READ, (unsigned)at_least(options->read_connections, 2));
-    db_lane_start(&db->lanes[DB_LANE_WRITE], db, DB_LANE_WRITE, (unsigned)at_least(options->write_connections, 4));
+    db_lane_start(&db->lanes[DB_LANE_READ], db, DB_LANE_READ,
+                  (unsigned)at_least(options->read_connections, 2));
+    db_lane_start(&db->lanes[DB_LANE_WRITE], db, DB_LANE_WRITE,
+                  (unsigned)at_least(options->write_connections, 4));
     db_lane_start(&db->lanes[DB_LANE_SLOW], db, DB_LANE_SLOW, 1);
     return db;
 }

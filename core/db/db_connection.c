@@ -13,7 +13,7 @@ static const char settings_sql[] =
     " set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),"
     " set_config('client_min_messages', 'warning', false)";
 
-/* --- Time limits ------------------------------------------------------------------------------------------------ */
+/* --- Time limits ---------------------------------------------------------------------------- */
 
 /* Measured from the last progress, not from the sending: behind 31 others one may rightly wait longer. */
 static void connection_check(void *arg)
@@ -43,7 +43,7 @@ static void connection_expect(struct db_connection *connection)
                      connection_check, connection);
 }
 
-/* --- Preparing: every statement of the lane and the guards, in one pipeline ------------------------------------- */
+/* --- Preparing: every statement of the lane and the guards, in one pipeline ----------------- */
 
 /* The index-th statement that this lane's connections prepare; NULL behind the last. */
 static const struct db_statement *statement_at(const struct db_lane_state *lane, unsigned index)
@@ -98,8 +98,9 @@ static void report_preparation(struct db_connection *connection, const PGresult 
     const struct db_statement *statement =
         connection->prepared > 0 ? statement_at(connection->lane, connection->prepared - 1) : NULL;
     connection->prepare_failed = true;
-    log_line(connection->link.attempts == 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "database_prepare_failed", "statement",
-             statement ? statement->name : "settings", "why", PQresultErrorMessage(result), NULL);
+    log_line(connection->link.attempts == 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "database_prepare_failed",
+             "statement", statement ? statement->name : "settings", "why", PQresultErrorMessage(result),
+             NULL);
 }
 
 static bool take_preparation(struct db_connection *connection, PGresult *result)
@@ -122,7 +123,7 @@ static bool take_preparation(struct db_connection *connection, PGresult *result)
     return true;
 }
 
-/* --- Sending and receiving -------------------------------------------------------------------------------------- */
+/* --- Sending and receiving ------------------------------------------------------------------ */
 
 void db_connection_send(struct db_connection *connection, struct db_request *request)
 {
@@ -152,10 +153,12 @@ broken:
 static bool take_result(struct db_connection *connection, PGresult *result)
 {
     if (!result)
-        return ++connection->nulls < 2; /* one ends each statement; two: libpq has nothing, though we still wait */
+        return ++connection->nulls <
+               2; /* one ends each statement; two: libpq has nothing, though we still wait */
     connection->nulls = 0;
     connection->progress_ns = clock_monotonic_ns();
-    return connection->preparing ? take_preparation(connection, result) : db_pipeline_take(connection, result);
+    return connection->preparing ? take_preparation(connection, result)
+                                 : db_pipeline_take(connection, result);
 }
 
 static void connection_ready(void *arg, unsigned events)
@@ -185,10 +188,11 @@ static void connection_ready(void *arg, unsigned events)
     db_settle(db);
 }
 
-/* --- The end of a connection ------------------------------------------------------------------------------------ */
+/* --- The end of a connection ---------------------------------------------------------------- */
 
-/* A read, and what was never fully sent, may run again: as often as there are other connections, for these may have
- * died of the same cause without it being known yet. For the rest nobody knows whether it took place. */
+/* A read, and what was never fully sent, may run again: as often as there are other connections, for these
+ * may have died of the same cause without it being known yet. For the rest nobody knows whether it took
+ * place. */
 static void request_lost(struct db_connection *connection, struct db_request *request)
 {
     struct db_lane_state *lane = connection->lane;
@@ -209,7 +213,8 @@ static void request_lost(struct db_connection *connection, struct db_request *re
     }
     request->failed = true;
     if (harmless)
-        error_set(&request->error, ERROR_UNAVAILABLE, "database_away", NULL, "The database is away; try again.");
+        error_set(&request->error, ERROR_UNAVAILABLE, "database_away", NULL,
+                  "The database is away; try again.");
     else
         error_set(&request->error, ERROR_UNAVAILABLE, "outcome_unknown", NULL,
                   "The database went away before it answered; repeat the request with the same key.");
@@ -226,7 +231,8 @@ void db_connection_break(struct db_connection *connection, const char *why)
     connection->up = connection->preparing = false;
     loop_timer_stop(&connection->timer);
     db_link_break(&connection->link, why);
-    while ((request = db_queue_pop(&connection->in_flight))) /* reversed: retries go to the front, oldest last */
+    while (
+        (request = db_queue_pop(&connection->in_flight))) /* reversed: retries go to the front, oldest last */
         db_queue_push_front(&lost, request);
     if (was_up)
         db_lane_disconnected(connection->lane);

@@ -6,9 +6,10 @@
 #include "db/db.h"
 
 #define DB_RESULT_MAX (32u << 20) /* bytes of one result */
-#define DB_AWAY_GRACE_MS 1000     /* a lane without a connection still queues that long: a reconnect is usually quicker */
+#define DB_AWAY_GRACE_MS                                                                                     \
+    1000 /* a lane without a connection still queues that long: a reconnect is usually quicker */
 
-/* --- A connection that comes back: connecting, back-off, watching (db_link.c) --------------------------------- */
+/* --- A connection that comes back: connecting, back-off, watching (db_link.c) --------------- */
 
 struct db_link {
     struct loop *loop;
@@ -33,7 +34,7 @@ bool db_link_flush(struct db_link *link);
 /* Notices are nobody's output: a library room never prints. */
 void db_silence(PGconn *pg);
 
-/* --- Statements on their way ----------------------------------------------------------------------------------- */
+/* --- Statements on their way ---------------------------------------------------------------- */
 
 /* What an error of the database means for the statement and its connection. */
 enum db_verdict {
@@ -69,7 +70,7 @@ void db_queue_push(struct db_queue *queue, struct db_request *request);
 void db_queue_push_front(struct db_queue *queue, struct db_request *request);
 struct db_request *db_queue_pop(struct db_queue *queue);
 
-/* --- Connections and lanes ------------------------------------------------------------------------------------- */
+/* --- Connections and lanes ------------------------------------------------------------------ */
 
 struct db_connection {
     struct db_link link;
@@ -120,7 +121,8 @@ struct db {
 
 /* db.c */
 void db_complete(struct db *db, struct db_request *request);
-void db_settle(struct db *db); /* wakes the fibers of what is done; last thing of every callback from the loop */
+void db_settle(
+    struct db *db); /* wakes the fibers of what is done; last thing of every callback from the loop */
 
 /* db_lane.c */
 void db_lane_start(struct db_lane_state *lane, struct db *db, enum db_lane which, unsigned connections);
@@ -137,12 +139,14 @@ void db_connection_finish(struct db_connection *connection);
 void db_connection_break(struct db_connection *connection, const char *why);
 void db_connection_send(struct db_connection *connection, struct db_request *request);
 
-/* db_pipeline.c: takes one result for the oldest statement in flight. False: the connection is to be dropped. */
+/* db_pipeline.c: takes one result for the oldest statement in flight. False: the connection is to be dropped.
+ */
 bool db_pipeline_take(struct db_connection *connection, PGresult *result);
 
 /* db_result.c */
 enum db_verdict db_verdict_of(const char *sqlstate, const char *source_function);
-void db_error_of(const char *sqlstate, const char *message, const char *detail, const char *hint, struct error *err);
+void db_error_of(const char *sqlstate, const char *message, const char *detail, const char *hint,
+                 struct error *err);
 enum db_verdict db_error_of_result(const PGresult *result, struct error *err);
 const struct db_result *db_result_keep(struct arena *arena, PGresult *pg);
 

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* --- Queues ----------------------------------------------------------------------------------------------------- */
+/* --- Queues --------------------------------------------------------------------------------- */
 
 void db_queue_push(struct db_queue *queue, struct db_request *request)
 {
@@ -38,15 +38,17 @@ struct db_request *db_queue_pop(struct db_queue *queue)
     return request;
 }
 
-/* --- Refusing --------------------------------------------------------------------------------------------------- */
+/* --- Refusing ------------------------------------------------------------------------------- */
 
 static void refuse(struct db_lane_state *lane, struct db_request *request, bool away)
 {
     request->failed = true;
     if (away)
-        error_set(&request->error, ERROR_UNAVAILABLE, "database_away", NULL, "The database is away; try again.");
+        error_set(&request->error, ERROR_UNAVAILABLE, "database_away", NULL,
+                  "The database is away; try again.");
     else
-        error_set(&request->error, ERROR_UNAVAILABLE, "database_busy", NULL, "The database is busy; try again.");
+        error_set(&request->error, ERROR_UNAVAILABLE, "database_busy", NULL,
+                  "The database is busy; try again.");
     request->error.retry_after = away ? 2 : 1;
     lane->db->counters.refused++;
     db_complete(lane->db, request);
@@ -62,7 +64,7 @@ static bool is_away(const struct db_lane_state *lane, uint64_t now)
     return lane->up == 0 && now >= away_at(lane);
 }
 
-/* --- Waiting no longer than it makes sense ---------------------------------------------------------------------- */
+/* --- Waiting no longer than it makes sense -------------------------------------------------- */
 
 static void lane_expire(void *arg);
 
@@ -77,7 +79,8 @@ static void lane_arm(struct db_lane_state *lane)
         return;
     if (lane->up == 0 && away_at(lane) < due)
         due = away_at(lane);
-    loop_timer_start(lane->db->loop, &lane->timer, due > now ? (due - now) / 1000000 + 1 : 0, lane_expire, lane);
+    loop_timer_start(lane->db->loop, &lane->timer, due > now ? (due - now) / 1000000 + 1 : 0, lane_expire,
+                     lane);
 }
 
 static void lane_expire(void *arg)
@@ -98,14 +101,15 @@ static void lane_expire(void *arg)
     db_settle(lane->db);
 }
 
-/* --- From the queue to a connection ----------------------------------------------------------------------------- */
+/* --- From the queue to a connection --------------------------------------------------------- */
 
 static struct db_connection *least_loaded(struct db_lane_state *lane)
 {
     struct db_connection *best = NULL;
     for (unsigned i = 0; i < lane->connection_count; i++) {
         struct db_connection *c = &lane->connections[i];
-        if (c->up && c->in_flight.length < lane->depth && (!best || c->in_flight.length < best->in_flight.length))
+        if (c->up && c->in_flight.length < lane->depth &&
+            (!best || c->in_flight.length < best->in_flight.length))
             best = c;
     }
     return best;
@@ -116,7 +120,8 @@ static bool dropped(struct db_lane_state *lane, struct db_request *request)
     if (!request->scope->gone || !request->scope->gone(request->scope->gone_arg))
         return false;
     request->failed = true;
-    error_set(&request->error, ERROR_CANCELLED, "request_gone", NULL, "Nobody waits for the answer any more.");
+    error_set(&request->error, ERROR_CANCELLED, "request_gone", NULL,
+              "Nobody waits for the answer any more.");
     lane->db->counters.dropped++;
     db_complete(lane->db, request);
     return true;
@@ -158,7 +163,7 @@ void db_lane_retry(struct db_lane_state *lane, struct db_request *request)
     db_queue_push_front(&lane->queue, request);
 }
 
-/* --- Connections come and go ------------------------------------------------------------------------------------ */
+/* --- Connections come and go ---------------------------------------------------------------- */
 
 void db_lane_connected(struct db_lane_state *lane)
 {

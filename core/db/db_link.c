@@ -44,8 +44,8 @@ static void link_close(struct db_link *link)
 void db_link_break(struct db_link *link, const char *why)
 {
     /* Only the first failure in a row is news. */
-    log_line(link->attempts == 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "database_connection_lost", "connection",
-             link->name, "why", why, NULL);
+    log_line(link->attempts == 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_DEBUG, "database_connection_lost",
+             "connection", link->name, "why", why, NULL);
     link_close(link);
     loop_timer_start(link->loop, &link->timer, back_off_ms(link->attempts), link_connect, link);
     if (link->attempts < 16)
@@ -65,7 +65,8 @@ static void link_open_ready(void *arg, unsigned events)
 
 static void link_step(void *arg, unsigned events);
 
-/* libpq may close its socket and open another at every step (next address, SSL refused): the watch is made anew. */
+/* libpq may close its socket and open another at every step (next address, SSL refused): the watch is made
+ * anew. */
 static void link_watch(struct db_link *link, unsigned events, void (*ready)(void *arg, unsigned events))
 {
     link->watch = loop_watch(link->loop, PQsocket(link->pg), events, ready, link);
@@ -111,10 +112,16 @@ static void link_too_slow(void *arg)
 static void link_connect(void *arg)
 {
     struct db_link *link = arg;
-    /* What stands behind dbname overrides the same keyword in conninfo. A half-open socket is noticed by the kernel
-     * within half a minute even when no statement waits on it. */
-    const char *const keywords[] = {"dbname", "application_name", "client_encoding", "keepalives_idle",
-                                    "keepalives_interval", "keepalives_count", "tcp_user_timeout", NULL};
+    /* What stands behind dbname overrides the same keyword in conninfo. A half-open socket is noticed by the
+     * kernel within half a minute even when no statement waits on it. */
+    const char *const keywords[] = {"dbname",
+                                    "application_name",
+                                    "client_encoding",
+                                    "keepalives_idle",
+                                    "keepalives_interval",
+                                    "keepalives_count",
+                                    "tcp_user_timeout",
+                                    NULL};
     const char *const values[] = {link->conninfo, link->name, "UTF8", "10", "5", "3", "15000", NULL};
 
     link->pg = PQconnectStartParams(keywords, values, 1);

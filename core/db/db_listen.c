@@ -16,7 +16,8 @@ static bool send_listens(struct db_listener *listener)
     struct buffer sql;
     buffer_init(&sql, 4096);
     for (unsigned i = 0; i < listener->count; i++) {
-        char *quoted = PQescapeIdentifier(pg, listener->channels[i].channel, text_of(listener->channels[i].channel).len);
+        char *quoted =
+            PQescapeIdentifier(pg, listener->channels[i].channel, text_of(listener->channels[i].channel).len);
         buffer_puts(&sql, "LISTEN ");
         buffer_puts(&sql, quoted ? quoted : "");
         buffer_puts(&sql, ";");

@@ -49,11 +49,12 @@ static void take_rows(struct db_request *request, PGresult *result)
     PQclear(request->rows);
     request->rows = result;
     if (PQresultMemorySize(result) > DB_RESULT_MAX)
-        request_fail(request, "database_result_too_large", "The result of a statement is larger than 32 MiB.");
+        request_fail(request, "database_result_too_large",
+                     "The result of a statement is larger than 32 MiB.");
 }
 
-/* The first error is the one that counts: behind it everything is only aborted. An error may also come at the sync,
- * when the commit fails. */
+/* The first error is the one that counts: behind it everything is only aborted. An error may also come at the
+ * sync, when the commit fails. */
 static bool take_error(struct db_request *request, const PGresult *result)
 {
     struct error error;

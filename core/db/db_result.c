@@ -59,7 +59,7 @@ bool db_bool(const struct db_result *result, int row, int column)
     return text_is(db_text(result, row, column), "t");
 }
 
-/* --- SQLSTATE --------------------------------------------------------------------------------------------------- */
+/* --- SQLSTATE ------------------------------------------------------------------------------- */
 
 static bool one_of(const char *sqlstate, const char *const codes[])
 {
@@ -84,7 +84,8 @@ enum db_verdict db_verdict_of(const char *sqlstate, const char *source_function)
     if (one_of(sqlstate, stale))
         return DB_VERDICT_STALE;
     /* "cached plan must not change result type": a migration ran after this connection had prepared. */
-    if (strcmp(sqlstate, "0A000") == 0 && source_function && strcmp(source_function, "RevalidateCachedQuery") == 0)
+    if (strcmp(sqlstate, "0A000") == 0 && source_function &&
+        strcmp(source_function, "RevalidateCachedQuery") == 0)
         return DB_VERDICT_STALE;
     return DB_VERDICT_FINAL;
 }
@@ -92,9 +93,9 @@ enum db_verdict db_verdict_of(const char *sqlstate, const char *source_function)
 static enum error_kind raised_kind(const char *sqlstate)
 {
     static const enum error_kind kinds[] = {
-        ERROR_INVALID,   ERROR_UNAUTHENTICATED, ERROR_PAYMENT,       ERROR_FORBIDDEN, ERROR_NOT_FOUND, ERROR_CONFLICT,
-        ERROR_GONE,      ERROR_TOO_LARGE,       ERROR_UNSUPPORTED,   ERROR_UNPROCESSABLE, ERROR_TOO_MANY,
-        ERROR_UNAVAILABLE,
+        ERROR_INVALID,     ERROR_UNAUTHENTICATED, ERROR_PAYMENT,  ERROR_FORBIDDEN,
+        ERROR_NOT_FOUND,   ERROR_CONFLICT,        ERROR_GONE,     ERROR_TOO_LARGE,
+        ERROR_UNSUPPORTED, ERROR_UNPROCESSABLE,   ERROR_TOO_MANY, ERROR_UNAVAILABLE,
     };
     int64_t status;
     if (strncmp(sqlstate, "OR", 2) != 0 || text_to_int64(text_of(sqlstate + 2), 400, 599, &status) < 0)
@@ -112,7 +113,8 @@ static void set_unavailable(struct error *err, const char *code, unsigned retry_
         err->retry_after = retry_after;
 }
 
-void db_error_of(const char *sqlstate, const char *message, const char *detail, const char *hint, struct error *err)
+void db_error_of(const char *sqlstate, const char *message, const char *detail, const char *hint,
+                 struct error *err)
 {
     static const char *const full[] = {"53", NULL};
     enum db_verdict verdict = db_verdict_of(sqlstate, NULL);
@@ -140,7 +142,7 @@ enum db_verdict db_error_of_result(const PGresult *result, struct error *err)
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
     db_error_of(sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
-                PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL), PQresultErrorField(result, PG_DIAG_MESSAGE_HINT),
-                err);
+                PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),
+                PQresultErrorField(result, PG_DIAG_MESSAGE_HINT), err);
     return db_verdict_of(sqlstate, function);
 }

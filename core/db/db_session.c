@@ -8,12 +8,14 @@ struct db_session {
 
 struct db_session *db_session_open(const char *conninfo, struct error *err)
 {
-    static const char *const keywords[] = {"dbname", "application_name", "client_encoding", "connect_timeout", NULL};
+    static const char *const keywords[] = {"dbname", "application_name", "client_encoding", "connect_timeout",
+                                           NULL};
     const char *const values[] = {conninfo, "overread command", "UTF8", "10", NULL};
     PGconn *pg = PQconnectdbParams(keywords, values, 1);
 
     if (!pg || PQstatus(pg) != CONNECTION_OK) {
-        error_set(err, ERROR_UNAVAILABLE, "database_away", NULL, "%s", pg ? PQerrorMessage(pg) : "out of memory");
+        error_set(err, ERROR_UNAVAILABLE, "database_away", NULL, "%s",
+                  pg ? PQerrorMessage(pg) : "out of memory");
         PQfinish(pg);
         return NULL;
     }
@@ -33,8 +35,8 @@ struct db_session *db_session_close(struct db_session *session)
 }
 
 /* Keeps or clears the result. */
-static int session_take(struct db_session *session, struct arena *arena, PGresult *pg, const struct db_result **ret,
-                        struct error *err)
+static int session_take(struct db_session *session, struct arena *arena, PGresult *pg,
+                        const struct db_result **ret, struct error *err)
 {
     ExecStatusType status = PQresultStatus(pg);
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {

@@ -11,7 +11,8 @@ struct history { /* what the database says of itself; rows NULL: no migration wa
 
 enum { HISTORY_NUMBER, HISTORY_NAME, HISTORY_SHA256, HISTORY_APPLIED_AT };
 
-static int load_history(struct db_session *session, struct arena *arena, struct history *ret, struct error *err)
+static int load_history(struct db_session *session, struct arena *arena, struct history *ret,
+                        struct error *err)
 {
     const struct db_result *exists;
     if (db_session_run(session, arena, sql_migrate_table_exists, NULL, &exists, err) < 0)
@@ -52,20 +53,22 @@ static int check_history(const struct history *history, struct error *err)
 {
     for (int row = 0; row < history->count; row++)
         if (!is_embedded(db_int(history->rows, row, HISTORY_NUMBER)))
-            return error_set(err, ERROR_CONFLICT, "database_newer", NULL,
-                             "The database has migration %s, which this binary does not know: use a newer binary.",
-                             db_string(history->rows, row, HISTORY_NAME));
+            return error_set(
+                err, ERROR_CONFLICT, "database_newer", NULL,
+                "The database has migration %s, which this binary does not know: use a newer binary.",
+                db_string(history->rows, row, HISTORY_NAME));
     for (const struct migration *m = migrations; m->number; m++) {
         int row = history_row(history, m->number);
         if (row >= 0 && !is_unchanged(history, row, m))
-            return error_set(err, ERROR_CONFLICT, "migration_changed", NULL,
-                             "%s was applied with another text than this binary's: a migration is never edited.",
-                             m->name);
+            return error_set(
+                err, ERROR_CONFLICT, "migration_changed", NULL,
+                "%s was applied with another text than this binary's: a migration is never edited.", m->name);
     }
     return 0;
 }
 
-static int apply_in_transaction(struct db_session *session, const struct migration *migration, struct error *err)
+static int apply_in_transaction(struct db_session *session, const struct migration *migration,
+                                struct error *err)
 {
     char number[16], sha256[SHA256_HEX_SIZE];
     snprintf(number, sizeof(number), "%d", migration->number);

@@ -12,10 +12,11 @@ struct migration {
 };
 extern const struct migration migrations[]; /* ended by number 0 */
 
-/* Applies what is missing, each in its own transaction; two nodes may start at once. Refuses (ERROR_CONFLICT) a
- * recorded migration whose hash differs from the embedded one, and a database newer than this binary. */
+/* Applies what is missing, each in its own transaction; two nodes may start at once. Refuses (ERROR_CONFLICT)
+ * a recorded migration whose hash differs from the embedded one, and a database newer than this binary. */
 int migrate_up(struct db_session *session, int *ret_applied, struct error *err);
-/* One line a migration: number, name, "applied <when>" or "pending" or "CHANGED", into out. *ret_pending counts. */
+/* One line a migration: number, name, "applied <when>" or "pending" or "CHANGED", into out. *ret_pending
+ * counts. */
 int migrate_status(struct db_session *session, struct buffer *out, int *ret_pending, struct error *err);
 
 #endif

@@ -41,7 +41,7 @@ static void free_when_idle(struct jobs *jobs)
     mem_free(jobs);
 }
 
-/* --- One job ---------------------------------------------------------------------------------------------------- */
+/* --- One job -------------------------------------------------------------------------------- */
 
 /* 2^attempt seconds up to an hour, half of it random: what failed together does not come back together. */
 static unsigned retry_seconds(int attempt)
@@ -79,10 +79,11 @@ static void record_failure(struct running_job *r, const struct error *err)
     char seconds[16], attempt[16];
     snprintf(seconds, sizeof(seconds), "%u", retry_seconds(job->attempt));
     snprintf(attempt, sizeof(attempt), "%d", job->attempt);
-    log_line(dead ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, dead ? "job_dead" : "job_failed", "job", job->id, "kind",
-             job->kind, "#attempt", attempt, "code", err->code, "detail", err->detail, NULL);
+    log_line(dead ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, dead ? "job_dead" : "job_failed", "job", job->id,
+             "kind", job->kind, "#attempt", attempt, "code", err->code, "detail", err->detail, NULL);
 
-    const char *const params[] = {job->id, job->lease, error_text(r->arena, err), seconds, dead ? "true" : "false"};
+    const char *const params[] = {job->id, job->lease, error_text(r->arena, err), seconds,
+                                  dead ? "true" : "false"};
     struct db_scope scope = operator_scope(r->arena);
     struct error ignored; /* the lease runs out, and another takes the job */
     db_run(&scope, sql_job_failed, params, NULL, &ignored);
@@ -98,7 +99,8 @@ static void run_job(void *arg)
     if (r->kind->run(&r->job, &err) == 0) {
         const char *const params[] = {r->job.id, r->job.lease};
         struct db_scope scope = operator_scope(r->arena);
-        db_run(&scope, sql_job_done, params, NULL, &err); /* if not: it runs again, which its key makes harmless */
+        db_run(&scope, sql_job_done, params, NULL,
+               &err); /* if not: it runs again, which its key makes harmless */
     } else {
         record_failure(r, &err);
     }
@@ -134,13 +136,13 @@ static void start_job(struct jobs *jobs, const struct db_result *rows, int row, 
     r->job.attempt = (int)db_int(rows, row, 3);
     snprintf(r->job.id, sizeof(r->job.id), "%s", db_string(rows, row, 0));
     snprintf(r->job.lease, sizeof(r->job.lease), "%s", lease);
-    r->job.scope = (struct db_scope){
-        .arena = arena, .as = DB_AS_JOB, .credential = r->job.id, .need = r->job.lease};
+    r->job.scope =
+        (struct db_scope){.arena = arena, .as = DB_AS_JOB, .credential = r->job.id, .need = r->job.lease};
     jobs->running++;
     fiber_spawn(run_job, r);
 }
 
-/* --- Claiming --------------------------------------------------------------------------------------------------- */
+/* --- Claiming ------------------------------------------------------------------------------- */
 
 /* False: it could not ask, or nobody wants more. */
 static bool claim_once(struct jobs *jobs)
@@ -208,9 +210,10 @@ static void notified(void *arg, const char *payload)
         claim_soon(jobs);
 }
 
-/* --- The whole -------------------------------------------------------------------------------------------------- */
+/* --- The whole ------------------------------------------------------------------------------ */
 
-struct jobs *jobs_create(struct loop *loop, struct db *db, const struct job_kind *const kinds[], int concurrency)
+struct jobs *jobs_create(struct loop *loop, struct db *db, const struct job_kind *const kinds[],
+                         int concurrency)
 {
     struct jobs *jobs = mem_alloc(sizeof(*jobs));
     jobs->loop = loop;

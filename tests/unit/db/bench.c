@@ -21,7 +21,7 @@ int bench_group_setup(void **state)
 {
     (void)state;
     postgres_start();
-    struct bench bench = {.operator = open_operator()};
+    struct bench bench = {.operator= open_operator()};
     operator_exec(&bench, bench_schema);
     db_session_close(bench.operator);
     return 0;
@@ -49,7 +49,7 @@ void bench_open(struct bench *bench, int read_connections, int write_connections
         .authenticate = sql_authenticate,
         .assume_job = sql_assume_job,
     };
-    bench->operator = open_operator();
+    bench->operator= open_operator();
     operator_exec(bench, "ALTER SEQUENCE executions RESTART");
     bench->arena = arena_create();
     bench->loop = loop_create();
@@ -67,9 +67,10 @@ void bench_close(struct bench *bench)
     db_session_close(bench->operator);
 }
 
-/* --- Calls ------------------------------------------------------------------------------------------------------ */
+/* --- Calls ---------------------------------------------------------------------------------- */
 
-void call_init(struct bench *bench, struct call *call, const struct db_statement *statement, const char *param)
+void call_init(struct bench *bench, struct call *call, const struct db_statement *statement,
+               const char *param)
 {
     *call = (struct call){.statement = statement, .params = {param}};
     call->scope.arena = bench->arena;
@@ -110,7 +111,7 @@ void call_run(struct bench *bench, struct call *call)
     call_wait(bench, call);
 }
 
-/* --- Waiting ---------------------------------------------------------------------------------------------------- */
+/* --- Waiting -------------------------------------------------------------------------------- */
 
 void bench_until(struct bench *bench, bool (*holds)(void *arg), void *arg)
 {
@@ -129,7 +130,7 @@ void bench_turn_for(struct bench *bench, unsigned ms)
         loop_turn(bench->loop, 10);
 }
 
-/* --- The operator ----------------------------------------------------------------------------------------------- */
+/* --- The operator --------------------------------------------------------------------------- */
 
 void operator_exec(struct bench *bench, const char *sql)
 {
@@ -151,7 +152,7 @@ int64_t operator_int(struct bench *bench, const struct db_statement *statement, 
     return value;
 }
 
-/* --- Assertions ------------------------------------------------------------------------------------------------- */
+/* --- Assertions ----------------------------------------------------------------------------- */
 
 void assert_failed(const struct call *call, enum error_kind kind, const char *code)
 {

@@ -40,7 +40,8 @@ int bench_group_setup(void **state); /* starts PostgreSQL, makes the schema */
 void bench_open(struct bench *bench, int read_connections, int write_connections, int queue_max);
 void bench_close(struct bench *bench); /* and asserts that no fiber is left */
 
-void call_init(struct bench *bench, struct call *call, const struct db_statement *statement, const char *param);
+void call_init(struct bench *bench, struct call *call, const struct db_statement *statement,
+               const char *param);
 void call_as(struct call *call, const char *token);
 void call_start(struct call *call);
 void call_wait(struct bench *bench, struct call *call);

@@ -33,7 +33,8 @@ static void find_binaries(void)
     glob_t found;
     if (glob("/usr/lib/postgresql/*/bin/postgres", 0, NULL, &found) != 0 || found.gl_pathc == 0)
         exit(77);
-    snprintf(bin, sizeof(bin), "%s", found.gl_pathv[0]); /* 15 before 16 and later: the version that is supported */
+    snprintf(bin, sizeof(bin), "%s",
+             found.gl_pathv[0]); /* 15 before 16 and later: the version that is supported */
     *strrchr(bin, '/') = '\0';
     globfree(&found);
 }
@@ -118,8 +119,19 @@ void postgres_restart(void)
 {
     const struct timespec pause = {.tv_nsec = 20000000};
     /* Small and undurable: it is thrown away. */
-    const char *const argv[] = {"postgres", "-D", data,   "-k",           dir,  "-c",        "listen_addresses=",
-                                "-c",       "fsync=off", "-c", "shared_buffers=16MB", "-c", "max_connections=60",
+    const char *const argv[] = {"postgres",
+                                "-D",
+                                data,
+                                "-k",
+                                dir,
+                                "-c",
+                                "listen_addresses=",
+                                "-c",
+                                "fsync=off",
+                                "-c",
+                                "shared_buffers=16MB",
+                                "-c",
+                                "max_connections=60",
                                 NULL};
     server = spawn("postgres", argv);
     for (int i = 0; i < 1500; i++) {
@@ -151,8 +163,13 @@ void postgres_start(void)
     if (user && chown(dir, user->pw_uid, user->pw_gid) != 0)
         fail("chown");
     snprintf(data, sizeof(data), "%s/data", dir);
-    const char *const argv[] = {"initdb", "-D",          data, "-U",     "postgres", "-A", "trust", "-E",
-                                "UTF8",   "--locale=C.UTF-8", "-N", "--no-instructions", NULL};
+    const char *const argv[] = {"initdb",   "-D",
+                                data,       "-U",
+                                "postgres", "-A",
+                                "trust",    "-E",
+                                "UTF8",     "--locale=C.UTF-8",
+                                "-N",       "--no-instructions",
+                                NULL};
     if (wait_for(spawn("initdb", argv)) != 0)
         fail("initdb failed");
     postgres_restart();

@@ -27,7 +27,8 @@ static void comments_are_left_out_and_what_stands_in_quotes_is_kept(void **state
     assert_string_equal(sql_sample_first->sql, "SELECT 1");
     assert_string_equal(sql_sample_second->sql,
                         "INSERT INTO t (a, b, \"c;\"\"d\")\n"
-                        "VALUES ($2, $1, 'it''s -- no comment; and no $9 \"parameter\" \\ ?" "?=')");
+                        "VALUES ($2, $1, 'it''s -- no comment; and no $9 \"parameter\" \\ ?"
+                        "?=')");
     assert_null(strstr(sql_sample_third->sql, "dropped"));
 }
 
@@ -42,7 +43,8 @@ static void the_table_holds_all_in_order_and_ends_with_a_null_name(void **state)
 
 static void a_file_is_embedded_byte_for_byte(void **state)
 {
-    static const char expected[] = "a\0b\"\\\n\377?" "? trigraph 0\0011";
+    static const char expected[] = "a\0b\"\\\n\377?"
+                                   "? trigraph 0\0011";
     (void)state;
     assert_int_equal(sample_bytes_size, sizeof(expected) - 1);
     assert_memory_equal(sample_bytes, expected, sizeof(expected));

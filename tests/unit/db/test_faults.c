@@ -210,7 +210,7 @@ static void a_database_that_is_away_is_said_at_once_and_it_recovers_by_itself(vo
     struct call early, late, after;
     (void)state;
     bench_open(&bench, 2, 2, 0);
-    bench.operator = db_session_close(bench.operator);
+    bench.operator= db_session_close(bench.operator);
     postgres_stop();
     bench_until(&bench, none_connected, bench.db);
     assert_false(db_ready(bench.db));
@@ -234,7 +234,7 @@ static void a_database_that_is_away_is_said_at_once_and_it_recovers_by_itself(vo
     bench_close(&bench);
 }
 
-/* --- LISTEN ----------------------------------------------------------------------------------------------------- */
+/* --- LISTEN --------------------------------------------------------------------------------- */
 
 struct heard {
     struct bench *bench;

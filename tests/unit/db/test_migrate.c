@@ -15,13 +15,15 @@ const struct migration migrations[] = {
     {1, "0001_first.sql", "CREATE TABLE a (x int); SELECT pg_sleep(0.3); INSERT INTO a VALUES (1);"},
     {2, "0002_second.sql", "ALTER TABLE a ADD y text;"},
     {3, "0003_third.sql",
-     "CREATE TABLE c (z int);\nDO $$ BEGIN\nIF current_setting('test.fail', true) = 'yes' THEN RAISE 'as asked'; END IF;\n"
+     "CREATE TABLE c (z int);\nDO $$ BEGIN\nIF current_setting('test.fail', true) = 'yes' THEN RAISE 'as "
+     "asked'; END IF;\n"
      "END $$;"},
     {0, NULL, NULL},
 };
 
 static const struct db_statement count_of_a = {"count_of_a", "SELECT count(*) FROM a", 0, DB_LANE_READ};
-static const struct db_statement has_c = {"has_c", "SELECT count(*) FROM pg_class WHERE relname = 'c'", 0, DB_LANE_READ};
+static const struct db_statement has_c = {"has_c", "SELECT count(*) FROM pg_class WHERE relname = 'c'", 0,
+                                          DB_LANE_READ};
 
 static struct db_session *session;
 
@@ -199,11 +201,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(migrations_run_once_and_a_second_run_does_nothing, fresh_database,
                                         close_database),
-        cmocka_unit_test_setup_teardown(two_nodes_that_start_at_once_apply_each_migration_once, fresh_database,
-                                        close_database),
+        cmocka_unit_test_setup_teardown(two_nodes_that_start_at_once_apply_each_migration_once,
+                                        fresh_database, close_database),
         cmocka_unit_test_setup_teardown(a_migration_that_was_edited_after_it_ran_is_refused, fresh_database,
                                         close_database),
-        cmocka_unit_test_setup_teardown(a_database_newer_than_the_binary_is_refused, fresh_database, close_database),
+        cmocka_unit_test_setup_teardown(a_database_newer_than_the_binary_is_refused, fresh_database,
+                                        close_database),
         cmocka_unit_test_setup_teardown(a_migration_that_fails_leaves_nothing_behind_and_can_be_run_again,
                                         fresh_database, close_database),
         cmocka_unit_test(a_session_that_cannot_be_opened_says_why),

@@ -14,10 +14,10 @@ static void a_raised_status_becomes_its_kind(void **state)
         const char *sqlstate;
         enum error_kind kind;
     } cases[] = {
-        {"OR400", ERROR_INVALID},     {"OR401", ERROR_UNAUTHENTICATED}, {"OR402", ERROR_PAYMENT},
-        {"OR403", ERROR_FORBIDDEN},   {"OR404", ERROR_NOT_FOUND},       {"OR409", ERROR_CONFLICT},
-        {"OR410", ERROR_GONE},        {"OR413", ERROR_TOO_LARGE},       {"OR415", ERROR_UNSUPPORTED},
-        {"OR422", ERROR_UNPROCESSABLE}, {"OR429", ERROR_TOO_MANY},      {"OR503", ERROR_UNAVAILABLE},
+        {"OR400", ERROR_INVALID},       {"OR401", ERROR_UNAUTHENTICATED}, {"OR402", ERROR_PAYMENT},
+        {"OR403", ERROR_FORBIDDEN},     {"OR404", ERROR_NOT_FOUND},       {"OR409", ERROR_CONFLICT},
+        {"OR410", ERROR_GONE},          {"OR413", ERROR_TOO_LARGE},       {"OR415", ERROR_UNSUPPORTED},
+        {"OR422", ERROR_UNPROCESSABLE}, {"OR429", ERROR_TOO_MANY},        {"OR503", ERROR_UNAVAILABLE},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -140,7 +140,8 @@ static void a_commit_that_fails_fails_the_statement(void **state)
     struct call call;
     (void)state;
     bench_open(&bench, 1, 1, 0);
-    call_init(&bench, &call, sql_deferred_duplicate, NULL); /* its row comes back, then the commit refuses it */
+    call_init(&bench, &call, sql_deferred_duplicate,
+              NULL); /* its row comes back, then the commit refuses it */
     call_run(&bench, &call);
     assert_failed(&call, ERROR_INTERNAL, "database_error");
     bench_close(&bench);
@@ -232,7 +233,7 @@ static void statements_that_wait_when_db_is_destroyed_end_with_unavailable(void 
     assert_null(db_here());
 }
 
-/* --- Two tenants over one connection ---------------------------------------------------------------------------- */
+/* --- Two tenants over one connection -------------------------------------------------------- */
 
 enum { FUZZ_FIBERS = 48, FUZZ_ROUNDS = 60 };
 

@@ -18,7 +18,8 @@
 enum { PATIENCE_MS = 30000 };
 
 static const struct db_statement who_am_i[] = {
-    {"who_am_i", "SELECT coalesce(current_tenant()::text, ''), coalesce(current_person()::text, '')", 0, DB_LANE_READ},
+    {"who_am_i", "SELECT coalesce(current_tenant()::text, ''), coalesce(current_person()::text, '')", 0,
+     DB_LANE_READ},
     {NULL, NULL, 0, DB_LANE_READ},
 };
 static const struct db_statement enqueue = {
@@ -75,13 +76,14 @@ static int start_cluster(void **state)
     struct error err = {0};
     (void)state;
     postgres_start();
-    operator = db_session_open(postgres_conninfo("postgres", "postgres"), &err);
+    operator= db_session_open(postgres_conninfo("postgres", "postgres"), &err);
     if (!operator)
         fail_msg("%s", err.detail);
     exec_ok("CREATE ROLE overread_app LOGIN NOSUPERUSER NOBYPASSRLS");
     if (migrate_up(operator, NULL, &err) < 0)
         fail_msg("%s", err.detail);
-    exec_ok("INSERT INTO tenants (tenant_id, kind, slug, name) VALUES ('" TENANT "', 'organisation', 't', 'T');"
+    exec_ok("INSERT INTO tenants (tenant_id, kind, slug, name) VALUES ('" TENANT
+            "', 'organisation', 't', 'T');"
             "INSERT INTO people (person_id, email, name) VALUES ('" PERSON "', 'p@example.org', 'P')");
     return 0;
 }
@@ -89,11 +91,11 @@ static int start_cluster(void **state)
 static int stop_cluster(void **state)
 {
     (void)state;
-    operator = db_session_close(operator);
+    operator= db_session_close(operator);
     return 0;
 }
 
-/* --- Handlers --------------------------------------------------------------------------------------------------- */
+/* --- Handlers ------------------------------------------------------------------------------- */
 
 static struct {
     int runs, running, most_at_once, last_attempt;
@@ -121,7 +123,8 @@ static int fiber_fn run_seen(struct job *job, struct error *err)
         loop_sleep(loop_here(), 5);
     seen.running--;
     if (status == 0 && run <= seen.fail_first)
-        return error_set(err, ERROR_INTERNAL, "as_asked", NULL, "Run %d \xc3", run); /* cut in mid-character */
+        return error_set(err, ERROR_INTERNAL, "as_asked", NULL, "Run %d \xc3",
+                         run); /* cut in mid-character */
     return status;
 }
 
@@ -190,7 +193,7 @@ static bool leased_are(int n)
     return ask(&jobs_leased, NULL) == n;
 }
 
-/* --- Promises --------------------------------------------------------------------------------------------------- */
+/* --- Promises ------------------------------------------------------------------------------- */
 
 static void a_job_runs_as_its_tenant_and_person_and_is_gone_when_done(void **state)
 {
