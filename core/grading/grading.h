@@ -1,5 +1,6 @@
 /* Grading: (config, truth, answer) -> grade, by a plugin in a worker process. Knows no HTTP, no SQL.
- * The server reads manifests only; a worker (overread-grader: fork and exec, limits, seccomp) loads the library. */
+ * The server reads manifests only; a worker (overread-grader: fork and exec, limits, seccomp) loads the
+ * library. */
 #ifndef OVERREAD_GRADING_H
 #define OVERREAD_GRADING_H
 
@@ -13,31 +14,33 @@
 #include "base/loop.h"
 #include "base/text.h"
 
-/* --- Registry: process-wide, read once at start ---------------------------------------------------------------- */
+/* --- Registry: process-wide, read once at start
+ * ---------------------------------------------------------------- */
 struct grading_plugin {
-    const char *id;       /* "prostate_mri" */
-    const char *version;  /* "1.0.0" */
-    const char *title;    /* "Prostate MRI (PI-RADS v2.1)" */
+    const char *id;      /* "prostate_mri" */
+    const char *version; /* "1.0.0" */
+    const char *title;   /* "Prostate MRI (PI-RADS v2.1)" */
     int rules_revision;
     char sha256[SHA256_HEX_SIZE]; /* of the shared library that workers load */
-    struct text manifest; /* the manifest as JSON, schemas included, for the API */
-    const char *broken;   /* NULL, or why it cannot grade: "abi 2.0 is not supported", "no manifest", ... */
+    struct text manifest;         /* the manifest as JSON, schemas included, for the API */
+    const char *broken; /* NULL, or why it cannot grade: "abi 2.0 is not supported", "no manifest", ... */
 };
 
-/* Reads <dir>/<id>/manifest.json of every plugin. A broken plugin is registered as such, and never stops the others
- * or the server. 0, or -1 when the directory itself cannot be read. */
+/* Reads <dir>/<id>/manifest.json of every plugin. A broken plugin is registered as such, and never stops the
+ * others or the server. 0, or -1 when the directory itself cannot be read. */
 int grading_registry_load(const char *dir, const char *grader_path, struct error *err);
 void grading_registry_unload(void);
 int grading_plugins(const struct grading_plugin *const **ret); /* count */
 const struct grading_plugin *grading_plugin(const char *id);   /* NULL when unknown */
 
-/* Validates against the manifest's JSON Schema (answer, truth or config). 0, or -1 with ERROR_UNPROCESSABLE, code
- * "schema", field = prefix + JSON pointer of the first offence, detail in words. Pure; any thread. */
+/* Validates against the manifest's JSON Schema (answer, truth or config). 0, or -1 with ERROR_UNPROCESSABLE,
+ * code "schema", field = prefix + JSON pointer of the first offence, detail in words. Pure; any thread. */
 enum grading_schema { GRADING_ANSWER, GRADING_TRUTH, GRADING_CONFIG };
 int grading_validate(const struct grading_plugin *plugin, enum grading_schema which, const json_t *instance,
                      const char *prefix, struct error *err);
 
-/* --- Workers: per event loop ------------------------------------------------------------------------------------ */
+/* --- Workers: per event loop
+ * ------------------------------------------------------------------------------------ */
 struct grading;
 struct grading *grading_create(struct loop *loop, int workers_per_plugin); /* becomes grading_here() */
 struct grading *grading_destroy(struct grading *grading);
@@ -47,31 +50,32 @@ struct grading_input { /* JSON texts, already schema-valid */
     struct text config, truth, answer;
 };
 
-/* Plugin's own checks that a schema cannot say. Truth and config at authoring (answer empty), or config and answer
- * at submission (truth empty: it need not be known to say that a position lies outside the image).
- * -1 with ERROR_UNPROCESSABLE and field for an offence; ERROR_UNAVAILABLE when no worker could say. */
-int fiber_fn grading_check(const struct grading_plugin *plugin, const struct grading_input *input, const char *prefix,
-                           struct error *err);
+/* Plugin's own checks that a schema cannot say. Truth and config at authoring (answer empty), or config and
+ * answer at submission (truth empty: it need not be known to say that a position lies outside the image). -1
+ * with ERROR_UNPROCESSABLE and field for an offence; ERROR_UNAVAILABLE when no worker could say. */
+int fiber_fn grading_check(const struct grading_plugin *plugin, const struct grading_input *input,
+                           const char *prefix, struct error *err);
 
 struct grading_grade {
-    struct text json;        /* {"points","max_points","correct","findings":[...],"metrics":{...}} */
+    struct text json; /* {"points","max_points","correct","findings":[...],"metrics":{...}} */
     int64_t points_milli, max_points_milli;
     bool correct;
     char input_sha256[SHA256_HEX_SIZE]; /* over config, truth and answer */
     const struct grading_plugin *plugin;
 };
-/* *ret belongs to arena. ERROR_UNAVAILABLE when the worker died, hung or is missing also at the second try: the
- * answer is kept and graded later; it is never a score of 0. */
-int fiber_fn grading_grade(struct arena *arena, const struct grading_plugin *plugin, const struct grading_input *input,
-                           struct grading_grade *ret, struct error *err);
+/* *ret belongs to arena. ERROR_UNAVAILABLE when the worker died, hung or is missing also at the second try:
+ * the answer is kept and graded later; it is never a score of 0. */
+int fiber_fn grading_grade(struct arena *arena, const struct grading_plugin *plugin,
+                           const struct grading_input *input, struct grading_grade *ret, struct error *err);
 
 struct grading_counters {
     uint64_t grades, retries, failures, workers_started, workers_lost;
 };
 struct grading_counters grading_counters(const struct grading *grading);
 
-/* Blocking, for the command line (import checks truth against config; `overread plugin check`): runs a private loop. */
-int grading_check_blocking(const struct grading_plugin *plugin, const struct grading_input *input, const char *prefix,
-                           struct error *err);
+/* Blocking, for the command line (import checks truth against config; `overread plugin check`): runs a
+ * private loop. */
+int grading_check_blocking(const struct grading_plugin *plugin, const struct grading_input *input,
+                           const char *prefix, struct error *err);
 
 #endif

@@ -1,0 +1,190 @@
+#include "grading/grader_sandbox.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include "grading/frame.h"
+
+#define NOBODY 65534u
+/* Beside a plugin's memory_mb: program, libraries, stack, and the parsed JSON of the largest frame. */
+#define BASE_MB 384u
+#define LIFE_CPU_SECONDS 3600u
+
+const char *sandbox_drop_privileges(void)
+{
+    setsid(); /* fails for a group leader, which then is in a session of its own already */
+    if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+                           setresuid(NOBODY, NOBODY, NOBODY) < 0))
+        return "privileges could not be dropped";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return "new privileges could not be ruled out";
+    /* After the change of identity, which clears it. A parent that is gone already has closed the socket. */
+    return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? "the parent's death could not be bound" : NULL;
+}
+
+static bool limit(__rlimit_resource_t what, rlim_t value)
+{
+    struct rlimit old, now;
+
+    if (getrlimit(what, &old) < 0)
+        return false;
+    if (old.rlim_max != RLIM_INFINITY && old.rlim_max < value)
+        value = old.rlim_max;
+    now = (struct rlimit){.rlim_cur = value, .rlim_max = value};
+    return setrlimit(what, &now) == 0;
+}
+
+const char *sandbox_limit(unsigned memory_mb)
+{
+    const rlim_t address_space = ((rlim_t)BASE_MB + memory_mb) << 20;
+
+    if (!GRADER_SANITIZED && !limit(RLIMIT_AS, address_space))
+        return "memory could not be limited";
+    if (!limit(RLIMIT_CPU, LIFE_CPU_SECONDS) || !limit(RLIMIT_NOFILE, 32) || !limit(RLIMIT_NPROC, 0) ||
+        !limit(RLIMIT_CORE, 0) || !limit(RLIMIT_FSIZE, 0))
+        return "resources could not be limited";
+    return NULL;
+}
+
+/* --- Filters
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* For authors: names what the filter denied, then dies as without. Not async-signal-safe, and need not be. */
+static void explain_denied(int signal, siginfo_t *info, void *context)
+{
+    char *name = seccomp_syscall_resolve_num_arch(info->si_arch, info->si_syscall);
+    char line[160];
+    int len =
+        snprintf(line, sizeof(line), "overread-grader: the plugin made a call that is denied: %s (%d)\n",
+                 name ? name : "?", info->si_syscall);
+
+    (void)context;
+    if (len > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
+        _exit(1);
+    struct sigaction plain = {.sa_handler = SIG_DFL};
+
+    sigaction(signal, &plain, NULL);
+    raise(signal);
+}
+
+static int add_all(scmp_filter_ctx filter, const int *calls)
+{
+    int r = 0;
+
+    for (size_t i = 0; calls[i] != __NR_SCMP_ERROR && r == 0; i++)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+    return r;
+}
+
+static int add_memory(scmp_filter_ctx filter)
+{
+    static const int calls[] = {SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise),
+                                __NR_SCMP_ERROR};
+    int r = add_all(filter, calls);
+
+    /* Memory, never a file, and never executable. */
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
+                             SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    return r;
+}
+
+static int add_socket(scmp_filter_ctx filter)
+{
+    static const int calls[] = {SCMP_SYS(read), SCMP_SYS(recvfrom), SCMP_SYS(write), SCMP_SYS(sendto)};
+    int r = 0;
+
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && r == 0; i++)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1, SCMP_A0(SCMP_CMP_EQ, FRAME_FD_SOCKET));
+    /* abort() says why before it raises; descriptor 2 is /dev/null but for authors. */
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO));
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(writev), 1,
+                             SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO));
+    return r;
+}
+
+static int add_common(scmp_filter_ctx filter, bool explain)
+{
+    static const int calls[] = {
+        SCMP_SYS(poll),         SCMP_SYS(ppoll),          SCMP_SYS(futex),       SCMP_SYS(clock_gettime),
+        SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday),   SCMP_SYS(time),        SCMP_SYS(timer_settime),
+        SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(getrandom),   SCMP_SYS(restart_syscall),
+        SCMP_SYS(getpid),       SCMP_SYS(gettid),         SCMP_SYS(sched_yield), SCMP_SYS(exit),
+        SCMP_SYS(exit_group),   SCMP_SYS(sysinfo), /* qsort asks how much memory there is */
+        __NR_SCMP_ERROR};
+    static const int for_sanitizers[] = {SCMP_SYS(sigaltstack), SCMP_SYS(rt_sigaction), SCMP_SYS(getrlimit),
+                                         SCMP_SYS(mincore),     SCMP_SYS(getuid),       SCMP_SYS(getppid),
+                                         __NR_SCMP_ERROR};
+    static const int for_explain[] = {SCMP_SYS(rt_sigaction), __NR_SCMP_ERROR};
+    int r = add_all(filter, calls);
+
+    if (r == 0) /* abort() */
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+    if (r == 0 && GRADER_SANITIZED)
+        r = add_all(filter, for_sanitizers);
+    else if (r == 0 && explain)
+        r = add_all(filter, for_explain);
+    if (r == 0)
+        r = add_socket(filter);
+    return r == 0 ? add_memory(filter) : r;
+}
+
+static int add_loading(scmp_filter_ctx filter)
+{
+    static const int calls[] = {
+        SCMP_SYS(read),     SCMP_SYS(pread64),    SCMP_SYS(lseek),  SCMP_SYS(close),      SCMP_SYS(fstat),
+        SCMP_SYS(stat),     SCMP_SYS(newfstatat), SCMP_SYS(statx),  SCMP_SYS(access),     SCMP_SYS(faccessat),
+        SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getcwd), SCMP_SYS(mmap),       SCMP_SYS(mprotect),
+        SCMP_SYS(seccomp),  SCMP_SYS(prctl),      SCMP_SYS(rseq),   SCMP_SYS(getdents64), __NR_SCMP_ERROR};
+    const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE;
+    int r = add_all(filter, calls);
+
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+                             SCMP_A2(SCMP_CMP_MASKED_EQ, writing & ~(scmp_datum_t)O_DIRECTORY, O_RDONLY));
+    return r;
+}
+
+static const char *load_filter(bool explain, bool loading)
+{
+    scmp_filter_ctx filter = seccomp_init(explain ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS);
+    int r = filter ? add_common(filter, explain) : -ENOMEM;
+
+    if (r == 0 && loading)
+        r = add_loading(filter);
+    if (r == 0)
+        r = seccomp_load(filter);
+    if (filter)
+        seccomp_release(filter);
+    return r == 0 ? NULL : "the system call filter could not be set";
+}
+
+const char *sandbox_filter_loading(bool explain)
+{
+    if (explain) {
+        struct sigaction action = {.sa_sigaction = explain_denied, .sa_flags = SA_SIGINFO};
+
+        if (sigaction(SIGSYS, &action, NULL) < 0)
+            return "the explaining handler could not be set";
+    }
+    return load_filter(explain, true);
+}
+
+const char *sandbox_filter_strict(bool explain)
+{
+    return load_filter(explain, false);
+}

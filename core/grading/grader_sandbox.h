@@ -1,0 +1,28 @@
+/* What a worker gives up before and after it loads a plugin. */
+#ifndef OVERREAD_GRADING_GRADER_SANDBOX_H
+#define OVERREAD_GRADING_GRADER_SANDBOX_H
+
+#include <stdbool.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GRADER_SANITIZED 1
+#else
+#define GRADER_SANITIZED 0
+#endif
+
+/* Each: NULL, or what failed. */
+
+/* Session, descriptors, privileges, death with the parent. */
+const char *sandbox_drop_privileges(void);
+/* Resource limits for the life of the process. Under a sanitizer the address space is not limited: its shadow
+ * memory alone takes terabytes. */
+const char *sandbox_limit(unsigned memory_mb);
+
+/* While the plugin is loaded, and its constructors run: files can be opened for reading, memory mapped
+ * executable; nothing else that is not in the strict filter. */
+const char *sandbox_filter_loading(bool explain);
+/* For the rest: memory, time, the socket. A sanitizer's runtime gets a few calls more, none that opens
+ * anything. */
+const char *sandbox_filter_strict(bool explain);
+
+#endif
