@@ -22,8 +22,7 @@ const char *__lsan_default_suppressions(void)
 }
 #endif
 
-/* --- Accepting
- * ----------------------------------------------------------------------------------------------------- */
+/* --- Accepting ----------------------------------------------------------------------------------------- */
 
 static void on_accept(h2o_socket_t *listener, const char *err);
 
@@ -92,8 +91,7 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     }
 }
 
-/* --- Stopping
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Stopping ------------------------------------------------------------------------------------------ */
 
 /* Who has connected before the stop is still served; closing the listener would reset them. */
 static void close_listener(struct http_loop *loop)
@@ -142,8 +140,7 @@ static bool run(struct http_loop *loop)
     return true;
 }
 
-/* --- The thread
- * ---------------------------------------------------------------------------------------------------- */
+/* --- The thread ---------------------------------------------------------------------------------------- */
 
 static void on_inner(h2o_socket_t *inner, const char *err)
 {

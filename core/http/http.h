@@ -25,8 +25,7 @@ struct http_route {
     void fiber_fn (*handle)(struct http_request *req);
 };
 
-/* --- What a handler reads
- * ------------------------------------------------------------------------------------ */
+/* --- What a handler reads ------------------------------------------------------------------------------ */
 struct arena *http_arena(struct http_request *req); /* goes with the request */
 const struct http_route *http_route(const struct http_request *req);
 struct text http_method(const struct http_request *req);
@@ -46,12 +45,11 @@ struct text http_peer(const struct http_request *req); /* address without port; 
 /* The client is gone: nobody will read a reply. Sees HTTP/1 disconnects too (peeks at the socket). */
 bool http_gone(void *req);
 
-/* --- What a handler answers: exactly one of these, once
- * -------------------------------------------------------- */
-void http_header_add(struct http_request *req, const char *lower_case_name,
-                     const char *value); /* before the reply */
-void http_reply(struct http_request *req, int status, const char *content_type,
-                struct text body); /* body is copied */
+/* --- What a handler answers: exactly one of these, once ------------------------------------------------ */
+/* Before the reply. */
+void http_header_add(struct http_request *req, const char *lower_case_name, const char *value);
+/* The body is copied. */
+void http_reply(struct http_request *req, int status, const char *content_type, struct text body);
 void http_reply_json(struct http_request *req, int status, struct text json);
 /* 200 with a weak-free ETag over the body; 304 when If-None-Match has it. Private, revalidated. */
 void http_reply_json_etag(struct http_request *req, struct text json);
@@ -61,14 +59,16 @@ void http_reply_error(struct http_request *req, const struct error *err);
  * there. */
 void http_reply_file(struct http_request *req, const char *path, const char *content_type, const char *etag);
 
-/* --- Routes that http itself answers, for the check against the OpenAPI document; ended by a NULL method
- * ------------- GET /healthz  200 as long as the process lives GET /readyz   200, or a 503 problem that says
- * why; red first when the server stops GET /metrics  OpenMetrics 1.0 when Accept asks for it, else the older
- * text format 0.0.4 (promtool, curl) */
+/* --- Routes that http itself answers ------------------------------------------------------------------- */
+/* For the check against the OpenAPI document; ended by a NULL method.
+ *
+ * GET /healthz: 200 as long as the process lives.
+ * GET /readyz: 200, or a 503 problem that says why; red first when the server stops.
+ * GET /metrics: OpenMetrics 1.0 when Accept asks for it, else the older text format 0.0.4 (promtool, curl).
+ */
 extern const struct http_route http_builtin_routes[];
 
-/* --- The server
- * ------------------------------------------------------------------------------------------------ */
+/* --- The server ---------------------------------------------------------------------------------------- */
 struct http_options {
     const struct config *config;
     const struct http_route *const *routes; /* all rooms' tables, each ended by a NULL method; NULL-ended */

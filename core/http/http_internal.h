@@ -87,13 +87,11 @@ struct http_request {
     uint64_t reply_bytes;
 };
 
-/* --- request.c
- * ---------------------------------------------------------------------------------------------------- */
+/* --- request.c ----------------------------------------------------------------------------------------- */
 int request_on_h2o(h2o_handler_t *self, h2o_req_t *h2o); /* h2o_handler_t.on_req */
 bool request_is_head(const struct http_request *req);
 
-/* --- reply.c
- * ------------------------------------------------------------------------------------------------------ */
+/* --- reply.c ------------------------------------------------------------------------------------------- */
 /* Status and common headers; false when there is nobody to answer, or the answer was already given. */
 bool reply_begin(struct http_request *req, int status);
 /* A problem whose status no error_kind has: 405, 414, 431. */
@@ -106,13 +104,11 @@ void reply_on_setup(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
 /* h2o_logger_t.log_access of what libh2o refuses by itself. */
 void reply_on_refused(h2o_logger_t *self, h2o_req_t *h2o);
 
-/* --- event_loop.c
- * --------------------------------------------------------------------------------------------------*/
+/* --- event_loop.c -------------------------------------------------------------------------------------- */
 void *event_loop_main(void *http_loop);
 void event_loop_drain(void *http_loop); /* posted to it at the stop */
 
-/* --- listen.c
- * ------------------------------------------------------------------------------------------------------*/
+/* --- listen.c ------------------------------------------------------------------------------------------ */
 /* Binds, without listening yet, `count` sockets to one TCP address (SO_REUSEPORT), or one to a Unix path of
  * which the others are duplicates. ret_address is what it became: port 0 is replaced. 0 or -1. */
 int listen_bind(const char *listen, unsigned count, int *ret_fds, char *ret_address, size_t address_size,
@@ -120,8 +116,7 @@ int listen_bind(const char *listen, unsigned count, int *ret_fds, char *ret_addr
 /* Removes the Unix socket's path. */
 void listen_remove(const char *listen);
 
-/* --- tls.c
- * ---------------------------------------------------------------------------------------------------------*/
+/* --- tls.c --------------------------------------------------------------------------------------------- */
 SSL_CTX *tls_create(const char *certificate, const char *key, bool http2, struct error *err);
 
 #endif

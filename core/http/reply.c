@@ -56,8 +56,7 @@ static const char *phrase(int status)
     return status < 400 ? "OK" : "Error";
 }
 
-/* --- Header fields
- * ------------------------------------------------------------------------------------------------- */
+/* --- Header fields ------------------------------------------------------------------------------------- */
 
 static bool header_set(const h2o_req_t *h2o, const char *name)
 {
@@ -120,8 +119,7 @@ void http_header_add(struct http_request *req, const char *lower_case_name, cons
                           strlen(copy));
 }
 
-/* --- Replies
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Replies ------------------------------------------------------------------------------------------- */
 
 bool reply_begin(struct http_request *req, int status)
 {
@@ -200,8 +198,7 @@ void http_reply_json_etag(struct http_request *req, struct text json)
         http_reply(req, 200, JSON_TYPE, json);
 }
 
-/* --- Problems
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Problems ------------------------------------------------------------------------------------------ */
 
 static void member(struct buffer *out, const char *name, struct text value)
 {

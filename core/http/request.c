@@ -16,8 +16,7 @@
 #define METHOD_LOGGED 16 /* bytes of an unknown method */
 #define ANY_METHOD "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
-/* --- Lifetime
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Lifetime ------------------------------------------------------------------------------------------ */
 
 struct anchor {
     struct http_request *req;
@@ -100,8 +99,7 @@ static void run(void *arg)
     release(req);
 }
 
-/* --- What came in
- * -------------------------------------------------------------------------------------------------- */
+/* --- What came in -------------------------------------------------------------------------------------- */
 
 static struct text keep(struct http_request *req, h2o_iovec_t v)
 {
@@ -223,8 +221,7 @@ static void set_trace(struct http_request *req)
         field_traceparent(header, req->trace_id, parent, req->trace_flags);
 }
 
-/* --- Guard: what no handler should see
- * ----------------------------------------------------------------------------- */
+/* --- Guard: what no handler should see ----------------------------------------------------------------- */
 
 static int refuse(struct http_request *req, int status, enum error_kind kind, const char *code,
                   const char *detail)
@@ -334,8 +331,7 @@ int request_on_h2o(h2o_handler_t *self, h2o_req_t *h2o)
     return 0;
 }
 
-/* --- What a handler reads
- * ------------------------------------------------------------------------------------------ */
+/* --- What a handler reads ------------------------------------------------------------------------------ */
 
 struct arena *http_arena(struct http_request *req)
 {

@@ -10,8 +10,7 @@
 #define FD_LIMIT 65536
 #define BACKLOG 4096
 
-/* --- Configuration of libh2o
- * --------------------------------------------------------------------------------------- */
+/* --- Configuration of libh2o --------------------------------------------------------------------------- */
 
 static size_t largest_body(const struct http_server *server)
 {
@@ -55,8 +54,7 @@ static void configure(struct http_server *server)
     h2o_create_logger(&host->fallback_path, sizeof(h2o_logger_t))->log_access = reply_on_refused;
 }
 
-/* --- Process
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Process ------------------------------------------------------------------------------------------- */
 
 /* Raises the soft limit of descriptors; what remains for clients, with a quarter kept for files, database,
  * graders. */
@@ -88,9 +86,7 @@ static void ignore_sigpipe(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
-/* --- Start
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Start --------------------------------------------------------------------------------------------- */
 
 static unsigned loops_wanted(const struct config *config)
 {
@@ -220,9 +216,7 @@ static int start_threads(struct http_server *server, struct error *err)
     return r != 0 || failed < 0 || listen_all(server, err) < 0 ? -1 : 0;
 }
 
-/* --- Stop
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Stop ---------------------------------------------------------------------------------------------- */
 
 /* True when every loop ended with nothing left. */
 static bool join(struct http_server *server)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include "base/log.h"
@@ -122,8 +123,7 @@ static int connect_and_send(const struct fixture *f, const char *request)
     return fd;
 }
 
-/* --- The client goes away
- * ------------------------------------------------------------------------------------------ */
+/* --- The client goes away ------------------------------------------------------------------------------ */
 
 static void a_waiting_handler_sees_that_its_client_has_gone(void **state)
 {
@@ -177,8 +177,41 @@ static void a_client_that_has_sent_more_is_not_gone(void **state)
     fixture_stop(&f);
 }
 
-/* --- Stopping
- * ------------------------------------------------------------------------------------------------------ */
+#define TOO_MANY 4100 /* the cap is 4096 in flight on a loop */
+
+static void beyond_the_cap_of_waiting_requests_a_client_is_told_to_retry(void **state)
+{
+    static int fds[TOO_MANY];
+    struct rlimit files = {0};
+    struct fixture f;
+    int refused = 0;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_max < 4 * TOO_MANY)
+        skip();
+    init(&f);
+    fixture_start(&f); /* it raises the limit */
+    for (int i = 0; i < TOO_MANY; i++)
+        fds[i] = connect_and_send(&f, "GET /stubborn HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(wait_for(&waiting, 4096));
+    struct reply reply = client_ask(&f, "GET /healthz HTTP/1.1\r\n");
+    assert_int_equal(reply.status, 503);
+    assert_has(reply.body, "\"overloaded\"");
+    assert_string_equal(reply_field(&reply, "retry-after"), "1");
+    atomic_store(&go, true);
+    for (int i = 0; i < TOO_MANY; i++) {
+        int status = client_reply(fds[i], false).status;
+        assert_true(status == 200 || status == 503);
+        refused += status == 503;
+        close(fds[i]);
+    }
+    assert_int_equal(refused, TOO_MANY - 4096);
+    assert_int_equal(client_ask(&f, "GET /healthz HTTP/1.1\r\n").status, 200);
+    fixture_stop(&f);
+}
+
+/* --- Stopping ------------------------------------------------------------------------------------------ */
 
 static void a_stop_finishes_what_was_accepted_and_refuses_what_is_new(void **state)
 {
@@ -235,8 +268,7 @@ static void a_request_that_does_not_end_cannot_hold_up_the_stop(void **state)
     close(fd);
 }
 
-/* --- Starting
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Starting ------------------------------------------------------------------------------------------ */
 
 static void every_loop_starts_and_stops_once(void **state)
 {
@@ -342,9 +374,7 @@ static void readiness_says_why_it_is_red(void **state)
     fixture_stop(&f);
 }
 
-/* --- TLS
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- TLS ----------------------------------------------------------------------------------------------- */
 
 static void make_certificate(const char *certificate, const char *key)
 {
@@ -445,6 +475,7 @@ int main(void)
         cmocka_unit_test(a_waiting_handler_sees_that_its_client_has_gone),
         cmocka_unit_test(a_reply_after_the_client_is_gone_does_no_harm),
         cmocka_unit_test(a_client_that_has_sent_more_is_not_gone),
+        cmocka_unit_test(beyond_the_cap_of_waiting_requests_a_client_is_told_to_retry),
         cmocka_unit_test(a_stop_finishes_what_was_accepted_and_refuses_what_is_new),
         cmocka_unit_test(every_loop_starts_and_stops_once),
         cmocka_unit_test(a_loop_that_cannot_start_stops_the_others_and_is_an_error),

@@ -186,8 +186,7 @@ static void a_media_type_is_compared_without_its_parameters(void **state)
     assert_false(field_media_type_is(TEXT(""), "application/json"));
 }
 
-/* --- Router
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Router -------------------------------------------------------------------------------------------- */
 
 static void fiber_fn nothing(struct http_request *req)
 {
@@ -291,8 +290,7 @@ static void a_malformed_or_doubled_route_is_an_error_at_the_start(void **state)
     }
 }
 
-/* --- Metrics
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Metrics ------------------------------------------------------------------------------------------- */
 
 static void the_older_format_names_a_counters_family_with_total(void **state)
 {

@@ -11,8 +11,7 @@ static struct fixture server;
 static char file_path[] = "/tmp/overread-http-XXXXXX";
 static char file_bytes[300001];
 
-/* --- Handlers
- * ------------------------------------------------------------------------------------------------------ */
+/* --- Handlers ------------------------------------------------------------------------------------------ */
 
 static void fiber_fn show(struct http_request *req)
 {
@@ -136,8 +135,7 @@ static void assert_problem(const struct reply *reply, int status, const char *co
     json_decref(json);
 }
 
-/* --- Routing
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Routing ------------------------------------------------------------------------------------------- */
 
 static void a_handler_reads_path_query_cookie_and_peer(void **state)
 {
@@ -206,8 +204,7 @@ static void a_connection_is_kept_for_the_next_request(void **state)
     close(fd);
 }
 
-/* --- Limits
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Limits -------------------------------------------------------------------------------------------- */
 
 static void a_request_without_host_is_refused(void **state)
 {
@@ -384,8 +381,7 @@ static void headers_that_trickle_in_end_with_the_timeout(void **state)
     close(fd);
 }
 
-/* --- Replies
- * ------------------------------------------------------------------------------------------------------- */
+/* --- Replies ------------------------------------------------------------------------------------------- */
 
 static void every_reply_carries_the_security_headers(void **state)
 {
@@ -486,9 +482,7 @@ static void a_trace_goes_on_with_a_span_of_ours_and_is_logged(void **state)
     assert_int_equal(reply_field(&reply, "x-request-id")[14], '7');
 }
 
-/* --- Files
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Files --------------------------------------------------------------------------------------------- */
 
 static void a_file_is_sent_whole_with_its_hash_as_etag(void **state)
 {
@@ -548,8 +542,7 @@ static void a_client_that_leaves_in_the_middle_of_a_file_does_no_harm(void **sta
     assert_int_equal(client_ask(&server, "GET /healthz HTTP/1.1\r\n").status, 200);
 }
 
-/* --- Built-in routes
- * ----------------------------------------------------------------------------------------------- */
+/* --- Built-in routes ----------------------------------------------------------------------------------- */
 
 static void health_and_readiness_are_green(void **state)
 {
