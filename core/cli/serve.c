@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -180,6 +181,16 @@ static void set_log_level(const char *name)
             log_set_level((enum log_level)i);
 }
 
+/* Only http_serve's own thread may take them: no other is to be interrupted. */
+static void block_stop_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static int serve(struct cli *cli, int argc, char **argv)
 {
     struct error err = {0};
@@ -190,6 +201,7 @@ static int serve(struct cli *cli, int argc, char **argv)
     if (!config.public_url[0])
         config.public_url = arena_printf(cli->arena, "http://%s", config.listen);
     set_log_level(config.log_level);
+    block_stop_signals();
     if (cli_load_plugins(cli, &err) < 0)
         return cli_fail(&err);
     log_plugins();

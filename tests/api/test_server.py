@@ -29,11 +29,20 @@ def test_health_and_readiness_need_no_session(client):
 def test_metrics_pass_promtool(client, me, tmp_path):
     me.get("/v1/cases")
     reply = client().get("/metrics")
-    assert reply.headers["content-type"].startswith("application/openmetrics-text")
-    assert reply.text.endswith("# EOF\n") and "overread_db_statements_total" in reply.text
-    checked = subprocess.run(["promtool", "check", "metrics"], input=reply.text.removesuffix("# EOF\n"), capture_output=True,
-                             text=True)
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "overread_db_statements_total" in reply.text
+    checked = subprocess.run(["promtool", "check", "metrics"], input=reply.text, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_metrics_are_openmetrics_for_who_asks_for_it(client, me):
+    me.get("/v1/cases")
+    reply = client().get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert reply.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert reply.text.endswith("\n# EOF\n")
+    families = [line.split()[2:] for line in reply.text.splitlines() if line.startswith("# TYPE ")]
+    assert ["overread_db_statements", "counter"] in families and len(families) == len({f[0] for f in families})
+    assert any(line.startswith("overread_db_statements_total ") for line in reply.text.splitlines())
 
 
 def test_metrics_label_routes_by_template_and_never_by_id(client, me, demo_cases):
