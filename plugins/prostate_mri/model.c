@@ -15,6 +15,13 @@ static bool one_of(const overread_value *value, const char *const *names, int co
     return false;
 }
 
+/* The schemas bound every number far more tightly. This holds for values that no schema has seen: what passes
+ * cannot overflow the arithmetic of the grade. */
+#define NUMBER_LIMIT INT64_C(1000000000000)
+#define LENGTH_LIMIT (1000 * GEOMETRY_MM)
+#define SEMI_AXIS_MIN (GEOMETRY_MM / 2)
+#define SEMI_AXIS_MAX (100 * GEOMETRY_MM)
+
 static bool read_vector(const overread_value *value, uint32_t scale, int64_t ret[3])
 {
     if (value_count(value) != 3)
@@ -23,7 +30,23 @@ static bool read_vector(const overread_value *value, uint32_t scale, int64_t ret
         if (!value_is_number(value_item(value, i)))
             return false;
         ret[i] = fixed_from_value(value_item(value, i), scale, 0);
+        if (fixed_absolute(ret[i]) > LENGTH_LIMIT)
+            return false;
     }
+    return true;
+}
+
+/* An absent member leaves *ret alone. */
+static bool read_number(const overread_value *object, const char *name, uint32_t scale, int64_t limit,
+                        int64_t *ret)
+{
+    const overread_value *value = value_member(object, name);
+    if (!value)
+        return true;
+    int64_t number = fixed_from_value(value, scale, -1);
+    if (number < 0 || number > limit)
+        return false;
+    *ret = number;
     return true;
 }
 
@@ -34,7 +57,7 @@ static bool read_ellipsoid(const overread_value *object, struct ellipsoid *ret)
         return false;
     const overread_value *axes = value_member(object, "axes");
     for (uint32_t i = 0; i < 3; i++) {
-        if (ret->semi[i] <= 0)
+        if (ret->semi[i] < SEMI_AXIS_MIN || ret->semi[i] > SEMI_AXIS_MAX)
             return false;
         for (uint32_t k = 0; k < 3; k++)
             ret->axis[i][k] = i == k ? GEOMETRY_UNIT : 0;
@@ -99,52 +122,79 @@ static bool read_scores(const overread_value *object, struct pirads_scores *ret)
 
 static bool read_common(const overread_value *object, uint32_t index, struct finding_model *ret)
 {
-    int64_t category = fixed_from_value(value_member(object, "pirads"), 1, 0);
-    if (category < 0 || category > 5)
-        return false;
+    int64_t category = 0;
     ret->index = index;
+    ret->size = MODEL_UNKNOWN;
+    if (!read_number(object, "pirads", 1, 5, &category) ||
+        !read_number(object, "size_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->size))
+        return false;
     ret->category = (int)category;
-    ret->size = fixed_from_value(value_member(object, "size_mm"), GEOMETRY_MM, MODEL_UNKNOWN);
     ret->epe = value_truth(value_member(object, "epe"));
     ret->svi = value_truth(value_member(object, "svi"));
     ret->is_index = value_truth(value_member(object, "index")) == 1;
     return read_zone(object, ret) && read_sectors(object, ret);
 }
 
-bool model_config(const overread_value *value, struct config_model *ret)
+static bool read_match(const overread_value *value, struct config_model *ret)
 {
     static const char *const modes[] = {"distance", "ellipsoid", "point"};
-    static const char *const asked[] = {"management", "index", "size", "epe", "svi", "volume", "psa_density"};
     const overread_value *match = value_member(value, "match");
-    const overread_value *bounds = value_member(value_member(value, "image"), "bounds_lps_mm");
-    const overread_value *ask = value_member(value, "ask");
-    const overread_value *gland = value_member(value, "gland");
-    int mode, item;
-    *ret = (struct config_model){0};
-    if (!one_of(value_member(match, "mode"), modes, 3, &mode) || value_count(bounds) != 3)
+    int mode;
+    if (!one_of(value_member(match, "mode"), modes, 3, &mode) ||
+        !read_number(match, "distance_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->distance))
         return false;
     ret->mode = (enum match_mode)mode;
-    ret->distance = fixed_from_value(value_member(match, "distance_mm"), GEOMETRY_MM, 0);
     ret->near = ret->distance > 0 ? 2 * ret->distance : NEAR_DEFAULT_MM * GEOMETRY_MM;
-    ret->pirads_v2_definition = value_is(value_member(value, "cspca_definition"), "pirads_v2");
-    ret->max_false_positives =
-        (int)fixed_from_value(value_member(value, "max_false_positives"), 1, FALSE_POSITIVES_DEFAULT);
+    return true;
+}
+
+static bool read_asked(const overread_value *ask, struct config_model *ret)
+{
+    static const char *const asked[] = {"management", "index", "size", "epe", "svi", "volume", "psa_density"};
+    int item;
     for (uint32_t i = 0; i < value_count(ask); i++) {
         if (!one_of(value_item(ask, i), asked, 7, &item))
             return false;
         ret->asked |= 1u << item;
     }
+    return true;
+}
+
+static bool read_bounds(const overread_value *bounds, struct config_model *ret)
+{
     for (uint32_t i = 0; i < 3; i++) {
-        for (uint32_t k = 0; k < 2; k++)
-            ret->bounds[i][k] = fixed_from_value(value_item(value_item(bounds, i), k), GEOMETRY_MM, 0);
+        const overread_value *pair = value_item(bounds, i);
+        for (uint32_t k = 0; k < 2; k++) {
+            if (!value_is_number(value_item(pair, k)))
+                return false;
+            ret->bounds[i][k] = fixed_from_value(value_item(pair, k), GEOMETRY_MM, 0);
+            if (fixed_absolute(ret->bounds[i][k]) > LENGTH_LIMIT)
+                return false;
+        }
     }
-    if (!gland)
-        return true;
-    ret->has_gland = true;
-    ret->gland_margin = fixed_from_value(value_member(gland, "margin_mm"), GEOMETRY_MM,
-                                         GLAND_MARGIN_DEFAULT_MM * GEOMETRY_MM);
-    return read_ellipsoid(gland, &ret->gland) &&
-           read_vector(value_member(gland, "centre"), GEOMETRY_MM, ret->gland.centre.at);
+    return true;
+}
+
+static bool read_gland(const overread_value *gland, struct config_model *ret)
+{
+    ret->has_gland = gland != NULL;
+    ret->gland_margin = GLAND_MARGIN_DEFAULT_MM * GEOMETRY_MM;
+    return !gland || (read_ellipsoid(gland, &ret->gland) &&
+                      read_vector(value_member(gland, "centre"), GEOMETRY_MM, ret->gland.centre.at) &&
+                      read_number(gland, "margin_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->gland_margin));
+}
+
+bool model_config(const overread_value *value, struct config_model *ret)
+{
+    int64_t false_positives = FALSE_POSITIVES_DEFAULT;
+    *ret = (struct config_model){0};
+    ret->pirads_v2_definition = value_is(value_member(value, "cspca_definition"), "pirads_v2");
+    if (!read_number(value, "max_false_positives", 1, MODEL_LESIONS, &false_positives))
+        return false;
+    ret->max_false_positives = (int)false_positives;
+    return read_match(value, ret) && read_asked(value_member(value, "ask"), ret) &&
+           read_bounds(value_member(value_member(value, "image"), "bounds_lps_mm"), ret) &&
+           read_gland(value_member(value, "gland"), ret);
 }
 
 const char *model_management_text(int management)
@@ -158,14 +208,22 @@ static bool read_facts(const overread_value *object, struct case_facts *ret)
 {
     static const char *const managements[] = {"no_biopsy", "targeted", "systematic", "both"};
     int cspca = value_truth(value_member(object, "cspca"));
+    int64_t category = 0;
     const overread_value *management = value_member(object, "management");
     const overread_value *size = value_member(object, "gland_mm");
-    *ret = (struct case_facts){.cspca = cspca == 1, .management = MODEL_UNKNOWN};
-    ret->volume = fixed_from_value(value_member(object, "volume_ml"), 1000, MODEL_UNKNOWN);
-    ret->psa = fixed_from_value(value_member(object, "psa_ng_ml"), 1000000, MODEL_UNKNOWN);
-    ret->psa_density = fixed_from_value(value_member(object, "psa_density"), 1000000, MODEL_UNKNOWN);
-    ret->probability = fixed_from_value(value_member(object, "cspca_probability"), 1000000, MODEL_UNKNOWN);
-    ret->category = (int)fixed_from_value(value_member(object, "pirads"), 1, 0);
+    *ret = (struct case_facts){.cspca = cspca == 1,
+                               .management = MODEL_UNKNOWN,
+                               .volume = MODEL_UNKNOWN,
+                               .psa = MODEL_UNKNOWN,
+                               .psa_density = MODEL_UNKNOWN,
+                               .probability = MODEL_UNKNOWN};
+    if (!read_number(object, "volume_ml", 1000, NUMBER_LIMIT, &ret->volume) ||
+        !read_number(object, "psa_ng_ml", 1000000, NUMBER_LIMIT, &ret->psa) ||
+        !read_number(object, "psa_density", 1000000, NUMBER_LIMIT, &ret->psa_density) ||
+        !read_number(object, "cspca_probability", 1000000, 1000000, &ret->probability) ||
+        !read_number(object, "pirads", 1, 5, &category))
+        return false;
+    ret->category = (int)category;
     if (ret->psa_density == MODEL_UNKNOWN && ret->psa != MODEL_UNKNOWN && ret->volume > 0)
         ret->psa_density = (int64_t)fixed_divide((int128)ret->psa * 1000, ret->volume);
     if (management && !one_of(management, managements, 4, &ret->management))
@@ -178,8 +236,9 @@ static bool read_facts(const overread_value *object, struct case_facts *ret)
     return cspca >= 0;
 }
 
-/* --- A canonical order: by place, then by everything else, the original place only for things that are equal
- * ------- */
+/* --- A canonical order
+ * --------------------------------------------------------------------------------------- By place, then by
+ * everything else; the original place decides only between things that are equal. */
 
 enum { KEYS = 30 };
 
@@ -243,13 +302,16 @@ static bool read_lesion(const overread_value *value, uint32_t index, const struc
 {
     struct finding_model *common = &ret->common;
     const overread_value *scores = value_member(value, "scores"), *target = value_member(value, "target");
-    *ret = (struct lesion_model){0};
+    int64_t isup = MODEL_UNKNOWN;
+    *ret = (struct lesion_model){.volume = MODEL_UNKNOWN};
     ret->id = value_string(value_member(value, "id"));
-    ret->isup = (int)fixed_from_value(value_member(value, "isup"), 1, MODEL_UNKNOWN);
     ret->cspca_stated = value_truth(value_member(value, "cspca"));
     common->has_body = true;
     if (!ret->id || !read_common(value, index, common) || !read_ellipsoid(value, &common->body) ||
         !read_vector(value_member(value, "centre"), GEOMETRY_MM, common->body.centre.at))
+        return false;
+    if (!read_number(value, "isup", 1, 5, &isup) ||
+        !read_number(value, "volume_ml", 1000, NUMBER_LIMIT, &ret->volume))
         return false;
     common->position = common->body.centre;
     if (target && !read_vector(target, GEOMETRY_MM, common->position.at))
@@ -259,7 +321,7 @@ static bool read_lesion(const overread_value *value, uint32_t index, const struc
         return false;
     if (common->category == 0 && scores)
         common->category = pirads_category(common->basis, common->scores).category;
-    ret->volume = fixed_from_value(value_member(value, "volume_ml"), 1000, MODEL_UNKNOWN);
+    ret->isup = (int)isup;
     if (ret->volume == MODEL_UNKNOWN)
         ret->volume = ellipsoid_volume_microlitres(&common->body);
     ret->significant = is_significant(ret, config);
