@@ -96,7 +96,7 @@ static void string(struct text output, const char *tag, char ret[65])
 
 int dicom_tags_read(const char *path, struct dicom_tags *ret, struct error *err)
 {
-    static const char *const wanted[] = {"0002,0010", "0008,0018", "0012,0062", "0020,0013", "0020,0032", "0020,0037",
+    static const char *const wanted[] = {"0002,0010", "0008,0018", "0012,0062", "0020,000e", "0020,0013", "0020,0032", "0020,0037",
                                          "0028,0008", "0028,0010", "0028,0011", "0028,0030", "0028,0301", "0028,1050"};
     enum { WANTED = sizeof(wanted) / sizeof(*wanted) };
     const char *argv[8 + 2 * WANTED] = {"dcmdump", "-q", "-M", "-Un", "+L", "+p"};
@@ -135,6 +135,7 @@ int dicom_tags_read(const char *path, struct dicom_tags *ret, struct error *err)
         ret->frames = 1;
     string(text, "(0002,0010)", ret->transfer_syntax);
     string(text, "(0008,0018)", ret->sop_instance);
+    string(text, "(0020,000e)", ret->series_instance);
     buffer_finish(&out);
     return 0;
 }

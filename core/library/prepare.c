@@ -1,6 +1,5 @@
 #include "library/prepare.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -22,7 +21,8 @@ struct work {
     atomic_int next;
     atomic_bool failed;
     pthread_mutex_t lock;
-    struct error err; /* the first failure */
+    int failed_index; /* the first in the files' order, whichever thread met its fault first */
+    struct error err;
 };
 
 static int refuse(struct error *err, const char *code, const char *words)
@@ -34,9 +34,11 @@ static int check_tags(const struct dicom_tags *tags, bool deidentified, struct e
 {
     if (tags->rows < 1 || tags->columns < 1)
         return refuse(err, "no_image", "This file holds no image.");
-    if (tags->rows > PREPARE_SIDE_MAX || tags->columns > PREPARE_SIDE_MAX || tags->frames > PREPARE_FRAMES_MAX)
-        return error_set(err, ERROR_TOO_LARGE, "image_too_large", NULL, "An image has at most %d x %d pixels and %d frames.",
-                         PREPARE_SIDE_MAX, PREPARE_SIDE_MAX, PREPARE_FRAMES_MAX);
+    if (tags->rows > PREPARE_SIDE_MAX || tags->columns > PREPARE_SIDE_MAX || tags->frames > PREPARE_FRAMES_MAX ||
+        tags->rows * tags->columns * tags->frames > PREPARE_PIXELS_MAX)
+        return error_set(err, ERROR_TOO_LARGE, "image_too_large", NULL,
+                         "An instance has at most %d x %d pixels, %d frames and %lld pixels in all.", PREPARE_SIDE_MAX,
+                         PREPARE_SIDE_MAX, PREPARE_FRAMES_MAX, PREPARE_PIXELS_MAX);
     if (!tags->identity_removed && !deidentified)
         return refuse(err, "not_deidentified",
                       "(0012,0062) Patient Identity Removed is not YES, and the manifest has no deidentified_by.");
@@ -50,11 +52,16 @@ static int prepare_one(struct work *work, int index, struct error *err)
     struct prepared_instance *out = &work->instance[index];
     struct arena *arena = work->arena[index];
     struct dicom_tags tags;
-    char *path = arena_printf(arena, "%s/%s", work->directory, work->names[index]);
+    char *source = arena_printf(arena, "%s/%s", work->directory, work->names[index]);
     out->name = work->names[index];
-    if (dicom_tags_read(path, &tags, err) < 0 || check_tags(&tags, work->deidentified, err) < 0 ||
-        store_copy(work->store, path, "dcm", PREPARE_FILE_MAX, &out->dicom, err) < 0)
+    /* What is looked at is the copy that is kept, whatever happens to the source meanwhile. */
+    if (store_copy(work->store, source, "dcm", PREPARE_FILE_MAX, &out->dicom, err) < 0)
         return -1;
+    char *path = arena_printf(arena, "%s/%.2s/%s.dcm", work->store, out->dicom.sha256, out->dicom.sha256);
+    if (dicom_tags_read(path, &tags, err) < 0 || check_tags(&tags, work->deidentified, err) < 0)
+        return -1;
+    out->sop_instance = arena_strdup(arena, tags.sop_instance);
+    out->series_instance = arena_strdup(arena, tags.series_instance);
     out->rows = tags.rows;
     out->columns = tags.columns;
     out->frames = tags.frames;
@@ -76,7 +83,8 @@ static void *run(void *arg)
         if (prepare_one(work, index, &err) == 0)
             continue;
         pthread_mutex_lock(&work->lock);
-        if (!atomic_exchange(&work->failed, true)) {
+        if (!atomic_exchange(&work->failed, true) || index < work->failed_index) {
+            work->failed_index = index;
             work->err = err;
             snprintf(work->err.field, sizeof(work->err.field), "%s/%s", work->label, work->names[index]);
         }
@@ -92,17 +100,43 @@ static double along_normal(const struct prepared_instance *p)
     return n[0] * p->position[0] + n[1] * p->position[1] + n[2] * p->position[2];
 }
 
-static int by_place(const void *a, const void *b)
+static int by_number(const void *a, const void *b)
 {
     const struct prepared_instance *x = a, *y = b;
-    if (x->placed && y->placed) {
-        double dx = along_normal(x), dy = along_normal(y);
-        if (fabs(dx - dy) > 1e-6)
-            return dx < dy ? -1 : 1;
-    }
     if (x->number != y->number)
         return x->number < y->number ? -1 : 1;
     return strcmp(x->name, y->name);
+}
+
+static int by_place(const void *a, const void *b)
+{
+    double x = along_normal(a), y = along_normal(b);
+    return x < y ? -1 : x > y ? 1 : by_number(a, b);
+}
+
+static int by_uid(const void *a, const void *b)
+{
+    return strcmp((*(const struct prepared_instance *const *)a)->sop_instance,
+                  (*(const struct prepared_instance *const *)b)->sop_instance);
+}
+
+/* One directory is one series, and no instance comes twice. */
+static int check_series(struct arena *arena, const char *label, const struct prepared_instance *instance, int count,
+                        struct error *err)
+{
+    const struct prepared_instance **sorted = arena_array(arena, (size_t)count, sizeof(*sorted));
+    for (int i = 0; i < count; i++) {
+        sorted[i] = &instance[i];
+        if (strcmp(instance[i].series_instance, instance[0].series_instance) != 0)
+            return error_set(err, ERROR_UNPROCESSABLE, "mixed_series", label, "%s is of another series than %s.",
+                             instance[i].name, instance[0].name);
+    }
+    qsort(sorted, (size_t)count, sizeof(*sorted), by_uid);
+    for (int i = 1; i < count; i++)
+        if (strcmp(sorted[i - 1]->sop_instance, sorted[i]->sop_instance) == 0)
+            return error_set(err, ERROR_UNPROCESSABLE, "repeated_instance", label, "%s and %s are the same instance.",
+                             sorted[i - 1]->name, sorted[i]->name);
+    return 0;
 }
 
 static void add_bounds(struct prepared_series *series, const struct prepared_instance *p)
@@ -156,10 +190,14 @@ int prepare_series(struct arena *arena, const char *directory, const char *label
         *err = work.err;
         return -1;
     }
+    if (check_series(arena, label, work.instance, count, err) < 0)
+        return -1;
     *ret = (struct prepared_series){.count = count, .instance = work.instance};
-    qsort(ret->instance, (size_t)count, sizeof(*ret->instance), by_place);
+    bool placed = true;
     for (int i = 0; i < count; i++)
-        if (ret->instance[i].placed)
-            add_bounds(ret, &ret->instance[i]);
+        placed &= ret->instance[i].placed;
+    qsort(ret->instance, (size_t)count, sizeof(*ret->instance), placed ? by_place : by_number);
+    for (int i = 0; placed && i < count; i++)
+        add_bounds(ret, &ret->instance[i]);
     return 0;
 }

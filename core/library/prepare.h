@@ -10,7 +10,8 @@
 #include "base/error.h"
 
 enum { PREPARE_SIDE_MAX = 4096, PREPARE_FRAMES_MAX = 2000, PREPARE_INSTANCES_MAX = 4000 };
-#define PREPARE_FILE_MAX (512ll << 20) /* bytes of one instance */
+#define PREPARE_FILE_MAX (512ll << 20)   /* bytes of one instance */
+#define PREPARE_PIXELS_MAX (1ll << 28)   /* of all its frames together */
 
 struct prepared_file {
     char sha256[SHA256_HEX_SIZE];
@@ -19,6 +20,7 @@ struct prepared_file {
 
 struct prepared_instance {
     const char *name;         /* file name in the series' directory */
+    const char *sop_instance, *series_instance; /* UIDs */
     struct prepared_file dicom;
     int64_t rows, columns, frames, number;
     struct prepared_file *frame; /* `frames` of them */
@@ -30,8 +32,8 @@ struct prepared_instance {
 
 struct prepared_series {
     int count;
-    struct prepared_instance *instance; /* in the order of their place along the normal, else of their number */
-    bool bounded;
+    struct prepared_instance *instance; /* along the normal of the image plane when all are placed, else by number */
+    bool bounded;             /* all are placed */
     double bounds[3][2];      /* axis-aligned box in LPS mm over the corners of all slices */
 };
 
