@@ -19,7 +19,7 @@
 #include "scoreboard/scoreboard.h"
 #include "tenancy/tenancy.h"
 
-enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, SNAPSHOT_MS = 1000 };
+enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, SNAPSHOT_MS = 250 };
 
 static void openapi_get(struct http_request *req)
 {
@@ -43,14 +43,16 @@ const struct db_statement *const cli_statements[] = {
 
 static const struct job_kind *const job_kinds[] = {&reading_grade_job, NULL};
 
-/* What one loop runs. Its counters are copied out each second, for whichever loop is asked for /metrics. */
+/* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is asked for
+ * /metrics or /readyz answers for all. */
 struct loop_rooms {
     struct db *db;
     struct grading *grading;
     struct jobs *jobs;
     struct loop *loop;
     struct loop_timer snapshot;
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* of what follows */
+    bool running, database_up;
     struct db_counters db_counters;
     struct grading_counters grading_counters;
 };
@@ -66,6 +68,8 @@ static void take_snapshot(void *arg)
 {
     struct loop_rooms *r = arg;
     pthread_mutex_lock(&r->lock);
+    r->running = true;
+    r->database_up = db_ready(r->db);
     r->db_counters = db_counters(r->db);
     r->grading_counters = grading_counters(r->grading);
     pthread_mutex_unlock(&r->lock);
@@ -90,7 +94,6 @@ static int loop_start(void *arg, struct loop *loop, int index)
         return -1;
     rooms = &server->loops[index];
     rooms->loop = loop;
-    pthread_mutex_init(&rooms->lock, NULL);
     rooms->db = db_create(loop, &options);
     rooms->grading = grading_create(loop, config->grader_workers);
     library_loop_start(rooms->db);
@@ -103,17 +106,26 @@ static void loop_stop(void *arg, struct loop *loop, int index)
 {
     (void)arg, (void)loop, (void)index;
     loop_timer_stop(&rooms->snapshot);
+    pthread_mutex_lock(&rooms->lock);
+    rooms->running = false;
+    pthread_mutex_unlock(&rooms->lock);
     rooms->jobs = jobs_destroy(rooms->jobs);
     library_loop_stop();
     rooms->grading = grading_destroy(rooms->grading);
     rooms->db = db_destroy(rooms->db);
-    pthread_mutex_destroy(&rooms->lock);
 }
 
 static bool ready(void *arg, char *why, size_t why_size)
 {
-    (void)arg;
-    if (db_ready(rooms->db))
+    struct server *server = arg;
+    bool up = db_ready(rooms->db);
+    for (int i = 0; i < LOOPS_MAX; i++) {
+        struct loop_rooms *r = &server->loops[i];
+        pthread_mutex_lock(&r->lock);
+        up &= r->database_up || !r->running;
+        pthread_mutex_unlock(&r->lock);
+    }
+    if (up)
         return true;
     snprintf(why, why_size, "The database is away.");
     return false;
@@ -131,7 +143,7 @@ static void metrics(void *arg, struct buffer *out)
     struct server *server = arg;
     struct db_counters db = {0};
     struct grading_counters grading = {0};
-    for (int i = 0; i < LOOPS_MAX && server->loops[i].loop; i++) {
+    for (int i = 0; i < LOOPS_MAX; i++) {
         struct loop_rooms *r = &server->loops[i];
         pthread_mutex_lock(&r->lock);
         db.sent += r->db_counters.sent;
@@ -209,11 +221,14 @@ static int serve(struct cli *cli, int argc, char **argv)
     struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE);
     struct server *server = mem_alloc(sizeof(*server));
     server->config = &config;
+    for (int i = 0; i < LOOPS_MAX; i++)
+        pthread_mutex_init(&server->loops[i].lock, NULL);
     identity_init(&config, passwords);
     library_init(&config);
     const struct http_options options = {
         .config = &config,
         .routes = cli_routes,
+        .guard = identity_guard,
         .loop_start = loop_start,
         .loop_stop = loop_stop,
         .ready = ready,

@@ -72,6 +72,8 @@ extern const struct http_route http_builtin_routes[];
 struct http_options {
     const struct config *config;
     const struct http_route *const *routes; /* all rooms' tables, each ended by a NULL method; NULL-ended */
+    /* Asked before the handler of every route that has roles: 0, or -1 and the request ends with *err. May be NULL. */
+    int (*guard)(struct http_request *req, struct error *err);
     /* Called on each loop's own thread: open per-loop things (db, graders), and close them again after the
      * last request has ended. */
     int (*loop_start)(void *arg, struct loop *loop, int index);

@@ -83,13 +83,24 @@ static void account(struct http_request *req)
     metrics_count(&req->loop->metrics, req->match.index, req->status, ns);
 }
 
+/* Who shows no credentials hears of that before anything about the input. */
+static void guard_and_handle(struct http_request *req)
+{
+    const struct http_options *options = req->loop->server->options;
+    struct error err = {0};
+    if (req->match.route->roles && options->guard && options->guard(req, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        req->match.route->handle(req);
+}
+
 static void run(void *arg)
 {
     struct http_request *req = arg;
     struct error err = {0};
 
     log_context(req->id);
-    req->match.route->handle(req);
+    guard_and_handle(req);
     if (!req->replied) {
         error_set(&err, ERROR_INTERNAL, "no_reply", NULL, "The handler of %s %s gave no reply.",
                   req->match.route->method, req->match.route->path);

@@ -66,6 +66,12 @@ int identity_scope(struct http_request *req, struct db_scope *ret, struct error 
     return 0;
 }
 
+int identity_guard(struct http_request *req, struct error *err)
+{
+    struct db_scope scope;
+    return identity_scope(req, &scope, err);
+}
+
 /* --- Passwords on worker threads ----------------------------------------------------------------------------------- */
 
 struct password_work {

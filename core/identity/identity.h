@@ -20,6 +20,9 @@ void identity_init(const struct config *config, struct thread_pool *passwords);
  * 0, or -1 with ERROR_UNAUTHENTICATED / ERROR_FORBIDDEN. */
 int identity_scope(struct http_request *req, struct db_scope *ret, struct error *err);
 
+/* For http_options: refuses a request that shows no credentials at all, before its handler looks at the input. */
+int identity_guard(struct http_request *req, struct error *err);
+
 /* --- The three shapes of most replies ---------------------------------------------------------------------------- */
 
 /* Runs a guarded statement whose one row holds JSON in its first column: 200 with an ETag, or `missing` (a 404 code). */

@@ -97,7 +97,7 @@ def test_without_a_session_the_reply_says_how_to_get_one(client):
     assert "POST /v1/sessions" in problem["detail"]
 
 
-@pytest.mark.parametrize("header", ["Basic dGVzdDp0ZXN0", "Bearer ", "Bearer nonsense", "Bearer " + "x" * 3000])
+@pytest.mark.parametrize("header", ["Basic dGVzdDp0ZXN0", "Bearer", "Bearer nonsense", "Bearer " + "x" * 3000])
 def test_a_token_that_is_none_is_refused(client, header):
     assert_problem(client().get("/v1/cases", headers={"Authorization": header}), 401)
 
