@@ -194,7 +194,7 @@ static struct text compact(struct arena *arena, const json_t *json)
 static int take(struct arena *arena, const json_t *json, struct manifest *ret, struct error *err)
 {
     if (!json_is_object(json))
-        return refuse(err, "", "the manifest is not an object");
+        return refuse(err, "", "malformed manifest: it is not an object");
     ret->json = compact(arena, json);
     if (take_identity(arena, json, ret, err) < 0 || take_abi(json, err) < 0 ||
         take_limits(json, ret, err) < 0 || take_findings(arena, json, ret, err) < 0)

@@ -265,6 +265,15 @@ bool worker_accepts(const struct worker *w)
            w->out.len - w->out_at < WORKER_BACKLOG;
 }
 
+/* A worker that spent its processor time is killed by a timer of its own; only the clock tells that from a
+ * crash. */
+static bool spent_its_time(const struct worker *w)
+{
+    return w->page && atomic_load(&w->page->running) &&
+           clock_monotonic_ns() - atomic_load(&w->page->started_ns) >=
+               (uint64_t)w->plugin->manifest.cpu_ms * 1000000;
+}
+
 /* --- Life
  * ------------------------------------------------------------------------------------------------------- */
 
@@ -287,7 +296,7 @@ static void ready(void *arg, unsigned events)
                  : w->in_flight.count == 0     ? "it ended"
                                                : "it ended during a call");
     if (r < 0)
-        w->lost(w->arg, w, w->why, false);
+        w->lost(w->arg, w, w->why, r == -EPIPE && spent_its_time(w));
     w->changed(w->arg, w, &replied);
 }
 
