@@ -37,11 +37,13 @@ void demo_decimal(struct buffer *ret, double value, int digits)
 
 static int failed(struct error *err, const char *what, const char *path)
 {
-    return error_set(err, ERROR_INTERNAL, "demo_not_written", NULL, "cannot %s %s: %s", what, path, strerror(errno));
+    return error_set(err, ERROR_INTERNAL, "demo_not_written", NULL, "cannot %s %s: %s", what, path,
+                     strerror(errno));
 }
 
 /* 0, or -1 when the path would not fit: what it would name then is another file. */
-static int join(char ret[PATH_MAX], struct error *err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static int join(char ret[PATH_MAX], struct error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static int join(char ret[PATH_MAX], struct error *err, const char *format, ...)
 {
     va_list args;
@@ -69,7 +71,7 @@ static int write_file(const char *path, const void *bytes, size_t len, struct er
     return 0;
 }
 
-/* --- Slices, by several threads ------------------------------------------------------------------------------------ */
+/* --- Slices, by several threads --------------------------------------------------------------- */
 
 static int write_slice(const struct work *work, int job, struct error *err)
 {
@@ -79,9 +81,10 @@ static int write_slice(const struct work *work, int job, struct error *err)
     size_t pixels = (size_t)phantom_grid(series).side * (size_t)phantom_grid(series).side;
     uint16_t stored[PHANTOM_SIDE_MAX * PHANTOM_SIDE_MAX];
     char raw[PATH_MAX], dump[PATH_MAX], dicom[PATH_MAX];
-    if (join(raw, err, "%s/%d.raw", work->scratch, job) < 0 || join(dump, err, "%s/%d.txt", work->scratch, job) < 0 ||
-        join(dicom, err, "%s/demo-prostate-%03d/%s/%02d.dcm", work->dir, phantom->number, demo_directory(series),
-             slice + 1) < 0)
+    if (join(raw, err, "%s/%d.raw", work->scratch, job) < 0 ||
+        join(dump, err, "%s/%d.txt", work->scratch, job) < 0 ||
+        join(dicom, err, "%s/demo-prostate-%03d/%s/%02d.dcm", work->dir, phantom->number,
+             demo_directory(series), slice + 1) < 0)
         return -1;
     phantom_render(phantom, series, slice, stored);
     for (size_t i = 0; i < pixels; i++)
@@ -104,7 +107,8 @@ static void *run(void *arg)
 {
     struct work *work = arg;
     int job;
-    while (!atomic_load(&work->failed) && (job = atomic_fetch_add(&work->next, 1)) < work->count * JOBS_PER_CASE) {
+    while (!atomic_load(&work->failed) &&
+           (job = atomic_fetch_add(&work->next, 1)) < work->count * JOBS_PER_CASE) {
         struct error err = {0};
         if (write_slice(work, job, &err) == 0)
             continue;
@@ -133,7 +137,7 @@ static int write_images(struct work *work, struct error *err)
     return -1;
 }
 
-/* --- Folders ------------------------------------------------------------------------------------------------------- */
+/* --- Folders ---------------------------------------------------------------------------------- */
 
 static int make_folders(const struct work *work, struct error *err)
 {
@@ -191,8 +195,11 @@ int demo_generate(const char *dir, uint64_t seed, int count, struct error *err)
     struct phantom *phantom = mem_array((size_t)count, sizeof(*phantom));
     for (int i = 0; i < count; i++)
         phantom_make(seed, i + 1, &phantom[i]);
-    struct work work = {
-        .dir = dir, .scratch = scratch, .phantom = phantom, .count = count, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct work work = {.dir = dir,
+                        .scratch = scratch,
+                        .phantom = phantom,
+                        .count = count,
+                        .lock = PTHREAD_MUTEX_INITIALIZER};
     int rc = write_folders(&work, err);
     mem_free(phantom);
     rmdir(scratch);

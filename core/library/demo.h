@@ -1,5 +1,5 @@
-/* The demo library: synthetic prostate phantoms as case folders (CASE_FOLDER.md), made on the spot so that a fresh
- * machine has something to read. The same seed gives the same bytes, whatever the machine or the day. */
+/* The demo library: synthetic prostate phantoms as case folders (CASE_FOLDER.md), made on the spot so that a
+ * fresh machine has something to read. The same seed gives the same bytes, on whatever day. */
 #ifndef OVERREAD_LIBRARY_DEMO_H
 #define OVERREAD_LIBRARY_DEMO_H
 
@@ -8,8 +8,8 @@
 #include "base/text.h"
 #include "library/phantom.h"
 
-/* Makes `dir` with demo-prostate-001 ... in it (count 1 to PHANTOM_NUMBER_MAX). Blocking; runs dump2dcm (DCMTK) once
- * a slice. Folders that are there already are written over. 0 or -1. */
+/* Makes `dir` with demo-prostate-001 ... in it (count 1 to PHANTOM_NUMBER_MAX). Blocking; runs dump2dcm
+ * (DCMTK) once a slice. Folders that are there already are written over. 0 or -1. */
 int demo_generate(const char *dir, uint64_t seed, int count, struct error *err);
 
 /* What demo_generate writes beside the images: case.json and truth.json, appended to ret. */

@@ -11,7 +11,7 @@ static void add_numbers(struct buffer *b, const double *values, int count, int d
     buffer_puts(b, "]");
 }
 
-/* --- case.json ----------------------------------------------------------------------------------------------------- */
+/* --- case.json -------------------------------------------------------------------------------- */
 
 /* The box about the outer corners of all T2W slices, as import computes it. */
 static void image_bounds(const struct phantom *p, double ret[3][2])
@@ -74,14 +74,15 @@ void demo_manifest(const struct phantom *p, struct buffer *b)
                   "    \"citation\": \"\",\n    \"licence\": \"CC0-1.0\",\n"
                   "    \"attribution\": \"Synthetic: made by a program, no patient is behind it\"\n  },\n",
                   (unsigned long long)p->seed, p->number);
-    buffer_puts(b, "  \"series\": [\n    {\"name\": \"T2W axial\", \"role\": \"t2w\", \"directory\": \"t2w\"},\n"
-                   "    {\"name\": \"ADC\", \"role\": \"adc\", \"directory\": \"adc\"},\n"
-                   "    {\"name\": \"DWI b1400\", \"role\": \"hbv\", \"directory\": \"hbv\"}\n  ],\n");
+    buffer_puts(b,
+                "  \"series\": [\n    {\"name\": \"T2W axial\", \"role\": \"t2w\", \"directory\": \"t2w\"},\n"
+                "    {\"name\": \"ADC\", \"role\": \"adc\", \"directory\": \"adc\"},\n"
+                "    {\"name\": \"DWI b1400\", \"role\": \"hbv\", \"directory\": \"hbv\"}\n  ],\n");
     add_config(b, p);
     buffer_puts(b, "\n}\n");
 }
 
-/* --- truth.json ---------------------------------------------------------------------------------------------------- */
+/* --- truth.json ------------------------------------------------------------------------------- */
 
 static double longest_mm(const struct phantom_lesion *lesion)
 {
@@ -104,8 +105,8 @@ static void add_lesion(struct buffer *b, const struct phantom_lesion *lesion, in
     add_numbers(b, lesion->body.semi_axes, 3, 1);
     buffer_printf(b, ", \"zone\": \"%s\", \"sectors\": [\"%s\"],\n       \"isup\": %d, \"pirads\": %d, ",
                   lesion->zone == PHANTOM_PZ ? "PZ" : "TZ", lesion->sector, lesion->isup, lesion->pirads);
-    buffer_printf(b, "\"scores\": {\"t2w\": %d, \"dwi\": %d, \"dce\": \"%s\"}, \"size_mm\": ", lesion->t2w, lesion->dwi,
-                  lesion->dce ? "+" : "-");
+    buffer_printf(b, "\"scores\": {\"t2w\": %d, \"dwi\": %d, \"dce\": \"%s\"}, \"size_mm\": ", lesion->t2w,
+                  lesion->dwi, lesion->dce ? "+" : "-");
     demo_decimal(b, longest_mm(lesion), 1);
     buffer_puts(b, ", \"volume_ml\": ");
     demo_decimal(b, volume_ml(lesion), 2);
@@ -136,8 +137,8 @@ static void report_lesion(struct buffer *b, const struct phantom_lesion *lesion,
     buffer_printf(b, " L%d: a finding of ", number);
     demo_decimal(b, longest_mm(lesion), 0);
     buffer_printf(b, " mm in the %s zone (%s); T2W %d, DWI %d, %s: PI-RADS %d.",
-                  lesion->zone == PHANTOM_PZ ? "peripheral" : "transition", lesion->sector, lesion->t2w, lesion->dwi,
-                  lesion->dce ? "early enhancement" : "no early enhancement", lesion->pirads);
+                  lesion->zone == PHANTOM_PZ ? "peripheral" : "transition", lesion->sector, lesion->t2w,
+                  lesion->dwi, lesion->dce ? "early enhancement" : "no early enhancement", lesion->pirads);
     if (lesion->isup >= 2)
         buffer_printf(b, " It was made as clinically significant cancer, ISUP grade group %d.", lesion->isup);
     else if (lesion->isup == 1)
@@ -156,7 +157,9 @@ static void add_report(struct buffer *b, const struct phantom *p)
     for (int i = 0; i < p->count; i++)
         report_lesion(b, &p->lesion[i], i + 1);
     if (p->count == 0)
-        buffer_puts(b, " No focal finding: PI-RADS 1. Brighter and darker nodules of the transition zone are normal.");
+        buffer_puts(
+            b,
+            " No focal finding: PI-RADS 1. Brighter and darker nodules of the transition zone are normal.");
     buffer_puts(b, "\",\n");
 }
 
@@ -167,7 +170,7 @@ void demo_truth(const struct phantom *p, struct buffer *b)
     add_report(b, p);
     buffer_puts(b, "  \"histology\": ");
     for (int i = 0; i < p->count; i++)
-        buffer_printf(b, "%s{\"id\": \"L%d\", \"isup\": %d}", i ? ", " : "{\"kind\": \"synthetic\", \"lesions\": [", i + 1,
-                      p->lesion[i].isup);
+        buffer_printf(b, "%s{\"id\": \"L%d\", \"isup\": %d}",
+                      i ? ", " : "{\"kind\": \"synthetic\", \"lesions\": [", i + 1, p->lesion[i].isup);
     buffer_puts(b, p->count ? "]}\n}\n" : "null\n}\n");
 }

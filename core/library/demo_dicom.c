@@ -10,9 +10,12 @@ static const struct {
     const char *directory, *description, *image_type, *sequence, *variant;
     int echo_ms, repetition_ms, window_centre, window_width;
 } series_words[PHANTOM_SERIES] = {
-    [PHANTOM_T2W] = {"t2w", "T2W axial (synthetic)", "ORIGINAL\\PRIMARY\\OTHER", "SE", "SK", 104, 4500, 450, 900},
-    [PHANTOM_ADC] = {"adc", "ADC (synthetic)", "DERIVED\\PRIMARY\\OTHER\\ADC", "EP", "SK", 80, 3000, 1400, 2800},
-    [PHANTOM_HBV] = {"hbv", "DWI b1400 (synthetic)", "DERIVED\\PRIMARY\\OTHER\\CALC_BVALUE", "EP", "SK", 80, 3000, 120, 240},
+    [PHANTOM_T2W] = {"t2w", "T2W axial (synthetic)", "ORIGINAL\\PRIMARY\\OTHER", "SE", "SK", 104, 4500, 450,
+                     900},
+    [PHANTOM_ADC] = {"adc", "ADC (synthetic)", "DERIVED\\PRIMARY\\OTHER\\ADC", "EP", "SK", 80, 3000, 1400,
+                     2800},
+    [PHANTOM_HBV] = {"hbv", "DWI b1400 (synthetic)", "DERIVED\\PRIMARY\\OTHER\\CALC_BVALUE", "EP", "SK", 80,
+                     3000, 120, 240},
 };
 
 const char *demo_directory(enum phantom_series series)
@@ -20,8 +23,8 @@ const char *demo_directory(enum phantom_series series)
     return series_words[series].directory;
 }
 
-/* A UUID (RFC 9562, version 8: by hash) written as the decimal number under 2.25, as PS3.5 B.2 has it. `what` tells
- * the objects of one case apart. */
+/* A UUID (RFC 9562, version 8: by hash) written as the decimal number under 2.25, as PS3.5 B.2 has it. `what`
+ * tells the objects of one case apart. */
 static void add_uid(struct buffer *b, const char *tag, const struct phantom *p, const char *what)
 {
     char name[128], digits[40];
@@ -65,7 +68,8 @@ static void add_place(struct buffer *b, const struct phantom *p, enum phantom_se
 
 static void add_patient(struct buffer *b, const struct phantom *p)
 {
-    buffer_printf(b, "(0010,0010) PN [SYNTHETIC^PHANTOM %03d]\n(0010,0020) LO [SYN-%03d]\n", p->number, p->number);
+    buffer_printf(b, "(0010,0010) PN [SYNTHETIC^PHANTOM %03d]\n(0010,0020) LO [SYN-%03d]\n", p->number,
+                  p->number);
     buffer_puts(b, "(0010,0030) DA (no value available)\n(0010,0040) CS [M]\n");
     buffer_printf(b, "(0010,1010) AS [%03dY]\n", p->age_years);
     buffer_puts(b, "(0012,0062) CS [YES]\n(0012,0063) LO [Synthetic phantom, no patient]\n");
@@ -76,8 +80,9 @@ static void add_acquisition(struct buffer *b, enum phantom_series series)
     buffer_printf(b, "(0018,0015) CS [PROSTATE]\n(0018,0020) CS [%s]\n(0018,0021) CS [%s]\n",
                   series_words[series].sequence, series_words[series].variant);
     buffer_puts(b, "(0018,0022) CS (no value available)\n(0018,0023) CS [2D]\n");
-    buffer_printf(b, "(0018,0050) DS [%.1f]\n(0018,0080) DS [%d]\n(0018,0081) DS [%d]\n(0018,0088) DS [%.1f]\n",
-                  PHANTOM_SLICE_MM, series_words[series].repetition_ms, series_words[series].echo_ms, PHANTOM_SLICE_MM);
+    buffer_printf(
+        b, "(0018,0050) DS [%.1f]\n(0018,0080) DS [%d]\n(0018,0081) DS [%d]\n(0018,0088) DS [%.1f]\n",
+        PHANTOM_SLICE_MM, series_words[series].repetition_ms, series_words[series].echo_ms, PHANTOM_SLICE_MM);
     buffer_puts(b, "(0018,0091) IS [1]\n(0018,5100) CS [HFS]\n");
     if (series == PHANTOM_HBV)
         buffer_puts(b, "(0018,9087) FD 1400\n");
@@ -87,9 +92,11 @@ static void add_pixels(struct buffer *b, enum phantom_series series, const char 
 {
     struct phantom_grid grid = phantom_grid(series);
     buffer_puts(b, "(0028,0002) US 1\n(0028,0004) CS [MONOCHROME2]\n");
-    buffer_printf(b, "(0028,0010) US %d\n(0028,0011) US %d\n(0028,0030) DS [%.1f\\%.1f]\n", grid.side, grid.side,
-                  grid.spacing_mm, grid.spacing_mm);
-    buffer_puts(b, "(0028,0100) US 16\n(0028,0101) US 12\n(0028,0102) US 11\n(0028,0103) US 0\n(0028,0301) CS [NO]\n");
+    buffer_printf(b, "(0028,0010) US %d\n(0028,0011) US %d\n(0028,0030) DS [%.1f\\%.1f]\n", grid.side,
+                  grid.side, grid.spacing_mm, grid.spacing_mm);
+    buffer_puts(
+        b,
+        "(0028,0100) US 16\n(0028,0101) US 12\n(0028,0102) US 11\n(0028,0103) US 0\n(0028,0301) CS [NO]\n");
     buffer_printf(b, "(0028,1050) DS [%d]\n(0028,1051) DS [%d]\n", series_words[series].window_centre,
                   series_words[series].window_width);
     if (series == PHANTOM_ADC) /* stored values are 10^-6 mm^2/s */
@@ -97,17 +104,20 @@ static void add_pixels(struct buffer *b, enum phantom_series series, const char 
     buffer_printf(b, "(7fe0,0010) OW =%s\n", pixels);
 }
 
-void demo_dump(const struct phantom *p, enum phantom_series series, int slice, const char *pixels, struct buffer *b)
+void demo_dump(const struct phantom *p, enum phantom_series series, int slice, const char *pixels,
+               struct buffer *b)
 {
     char what[64];
     buffer_puts(b, "(0008,0005) CS [ISO_IR 192]\n");
-    buffer_printf(b, "(0008,0008) CS [%s]\n(0008,0016) UI =MRImageStorage\n", series_words[series].image_type);
+    buffer_printf(b, "(0008,0008) CS [%s]\n(0008,0016) UI =MRImageStorage\n",
+                  series_words[series].image_type);
     snprintf(what, sizeof(what), "%s slice %d", demo_directory(series), slice);
     add_uid(b, "0008,0018", p, what);
     buffer_puts(b, "(0008,0020) DA (no value available)\n(0008,0030) TM (no value available)\n"
                    "(0008,0050) SH (no value available)\n(0008,0060) CS [MR]\n(0008,0070) LO [Overread]\n"
                    "(0008,0090) PN (no value available)\n(0008,1030) LO [Synthetic prostate phantom]\n");
-    buffer_printf(b, "(0008,103e) LO [%s]\n(0008,1090) LO [Phantom generator]\n", series_words[series].description);
+    buffer_printf(b, "(0008,103e) LO [%s]\n(0008,1090) LO [Phantom generator]\n",
+                  series_words[series].description);
     add_patient(b, p);
     add_acquisition(b, series);
     add_uid(b, "0020,000d", p, "study");
@@ -116,6 +126,7 @@ void demo_dump(const struct phantom *p, enum phantom_series series, int slice, c
                   (int)series + 1, slice + 1);
     add_place(b, p, series, slice);
     add_uid(b, "0020,0052", p, "frame of reference");
-    buffer_puts(b, "(0020,1040) LO (no value available)\n(0020,4000) LT [SYNTHETIC PHANTOM - NOT A PATIENT]\n");
+    buffer_puts(b,
+                "(0020,1040) LO (no value available)\n(0020,4000) LT [SYNTHETIC PHANTOM - NOT A PATIENT]\n");
     add_pixels(b, series, pixels);
 }

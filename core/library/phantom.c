@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-/* --- Chance: splitmix64 (Steele, Lea and Flood 2014) ------------------------------------------------------------- */
+/* --- Chance: splitmix64 (Steele, Lea and Flood 2014) ------------------------------------------ */
 
 #define GOLDEN_GAMMA UINT64_C(0x9e3779b97f4a7c15)
 
@@ -44,12 +44,13 @@ static double rounded(double value, double steps)
     return (double)(int64_t)(value * steps + (value < 0 ? -0.5 : 0.5)) / steps;
 }
 
-/* --- The case ------------------------------------------------------------------------------------------------------ */
+/* --- The case --------------------------------------------------------------------------------- */
 
 /* The transition zone, in the gland's own coordinates: there the gland is the unit ball. */
 static const struct phantom_ellipsoid transition_zone = {{0, -0.2, 0}, {0.62, 0.56, 0.72}};
 
-/* Is this one of the cases without significant cancer? One or two of each three are, at places that do not repeat. */
+/* Is this one of the cases without significant cancer? One or two of each three are, at places that do not
+ * repeat. */
 static bool without_cancer(uint64_t seed, int number)
 {
     struct chance chance = {phantom_mix(seed, (uint64_t)(number - 1) / 3)};
@@ -60,18 +61,24 @@ static bool without_cancer(uint64_t seed, int number)
 
 static void make_gland(struct phantom *p, struct chance *chance)
 {
-    static const double directions[][6] = {/* exact in decimals, as (0020,0037) states them */
+    static const double directions[][6] = {
+        /* exact in decimals, as (0020,0037) states them */
         {1, 0, 0, 0, 1, 0},
         {1, 0, 0, 0, 0.96, -0.28},
         {1, 0, 0, 0, 0.936, -0.352},
         {0.96, 0.28, 0, -0.28, 0.96, 0},
     };
-    p->gland = (struct phantom_ellipsoid){
-        {between(chance, -80, 80) / 10.0, between(chance, -50, 250) / 10.0, between(chance, -450, 50) / 10.0},
-        {between(chance, 44, 58) / 2.0, between(chance, 30, 40) / 2.0, between(chance, 34, 43) / 2.0}};
-    p->image_centre[0] = p->gland.centre[0] + between(chance, -30, 30) / 10.0;
-    p->image_centre[1] = p->gland.centre[1] + between(chance, 20, 60) / 10.0;
-    p->image_centre[2] = p->gland.centre[2] + between(chance, -10, 10) / 10.0;
+    /* Tenths and halves of a millimetre. One draw a statement: the order within an initializer is the
+     * compiler's. */
+    static const int place[][2] = {{-80, 80}, {-50, 250}, {-450, 50}},
+                     half[][2] = {{44, 58}, {30, 40}, {34, 43}},
+                     off_centre[][2] = {{-30, 30}, {20, 60}, {-10, 10}};
+    for (int i = 0; i < 3; i++)
+        p->gland.centre[i] = between(chance, place[i][0], place[i][1]) / 10.0;
+    for (int i = 0; i < 3; i++)
+        p->gland.semi_axes[i] = between(chance, half[i][0], half[i][1]) / 2.0;
+    for (int i = 0; i < 3; i++)
+        p->image_centre[i] = p->gland.centre[i] + between(chance, off_centre[i][0], off_centre[i][1]) / 10.0;
     const double *d = directions[one_in(chance, 3) ? between(chance, 1, 3) : 0];
     for (int i = 0; i < 3; i++) {
         p->row[i] = d[i];
@@ -87,8 +94,8 @@ static const struct slot {
     {PHANTOM_PZ, 0.64, 0.46, 0.50},  /* posterolateral */
     {PHANTOM_PZ, 0.27, 0.70, 0.50},  /* posteromedial */
     {PHANTOM_PZ, 0.82, -0.06, 0.50}, /* anterior horn */
-    {PHANTOM_TZ, 0.30, -0.42, 0.45},
-    {PHANTOM_TZ, 0.30, 0.03, 0.45},
+    {PHANTOM_TZ, 0.30, -0.42, 0.45}, /* anterior */
+    {PHANTOM_TZ, 0.30, 0.03, 0.45},  /* posterior */
 };
 /* Most cancers lie in the back of the peripheral zone. */
 static const int slot_odds[] = {0, 0, 0, 1, 1, 2, 3, 3, 4};
@@ -110,10 +117,14 @@ static void name_sector(const struct phantom *p, struct phantom_lesion *lesion)
 static void place(const struct phantom *p, struct chance *chance, struct phantom_lesion *ret)
 {
     const struct slot *slot = &slots[slot_odds[between(chance, 0, 8)]];
-    int level = between(chance, -1, 1), side = one_in(chance, 2) ? -1 : 1;
+    int level = between(chance, -1, 1);
+    int side = one_in(chance, 2) ? -1 : 1;
     double narrow = level ? 0.86 : 1; /* the gland is narrower towards base and apex */
-    double at[3] = {side * narrow * (slot->lateral + jitter(chance, 0.05)),
-                    narrow * (slot->posterior + jitter(chance, 0.05)), level * slot->level + jitter(chance, 0.05)};
+    double at[3] = {slot->lateral, slot->posterior, level * slot->level};
+    for (int i = 0; i < 3; i++)
+        at[i] += jitter(chance, 0.05);
+    at[0] *= side * narrow;
+    at[1] *= narrow;
     ret->zone = slot->zone;
     for (int i = 0; i < 3; i++)
         ret->body.centre[i] = rounded(p->gland.centre[i] + at[i] * p->gland.semi_axes[i], 10);
@@ -158,7 +169,8 @@ static void shape(struct chance *chance, struct phantom_lesion *lesion, bool lar
         lesion->body.semi_axes[i] = rounded(longest * shares[i], 10);
 }
 
-static void make_lesion(const struct phantom *p, struct chance *chance, bool significant, struct phantom_lesion *ret)
+static void make_lesion(const struct phantom *p, struct chance *chance, bool significant,
+                        struct phantom_lesion *ret)
 {
     bool large;
     place(p, chance, ret);
@@ -220,7 +232,7 @@ void phantom_make(uint64_t seed, int number, struct phantom *ret)
     make_patient(ret, &chance);
 }
 
-/* --- The images ---------------------------------------------------------------------------------------------------- */
+/* --- The images ------------------------------------------------------------------------------- */
 
 struct phantom_grid phantom_grid(enum phantom_series series)
 {
@@ -241,9 +253,10 @@ void phantom_position(const struct phantom *p, enum phantom_series series, int s
 enum tissue { AIR, FAT, MUSCLE, BONE, WALL, LUMEN, BLADDER, CAPSULE, PZ, TZ, TISSUES };
 
 static const int brightness[TISSUES][PHANTOM_SERIES] = {
-    [AIR] = {12, 20, 4},      [FAT] = {700, 150, 20},    [MUSCLE] = {180, 1150, 45}, [BONE] = {420, 260, 16},
-    [WALL] = {230, 1200, 60}, [LUMEN] = {40, 80, 8},     [BLADDER] = {950, 2500, 25}, [CAPSULE] = {150, 1200, 45},
-    [PZ] = {620, 1650, 55},   [TZ] = {390, 1320, 62},
+    [AIR] = {12, 20, 4},         [FAT] = {700, 150, 20},      [MUSCLE] = {180, 1150, 45},
+    [BONE] = {420, 260, 16},     [WALL] = {230, 1200, 60},    [LUMEN] = {40, 80, 8},
+    [BLADDER] = {950, 2500, 25}, [CAPSULE] = {150, 1200, 45}, [PZ] = {620, 1650, 55},
+    [TZ] = {390, 1320, 62},
 };
 static const int noise_reach[PHANTOM_SERIES] = {26, 70, 8};
 
@@ -300,7 +313,8 @@ static enum tissue tissue_at(const struct phantom *p, const double at[3])
     }
     if (gland < 1.12)
         return CAPSULE;
-    return tissue_around(p, at[0] - p->gland.centre[0], at[1] - p->gland.centre[1], at[2] - p->gland.centre[2]);
+    return tissue_around(p, at[0] - p->gland.centre[0], at[1] - p->gland.centre[1],
+                         at[2] - p->gland.centre[2]);
 }
 
 /* Nodules of the transition zone: cells of 6 mm, a tenth brighter or darker. */
@@ -348,7 +362,8 @@ void phantom_render(const struct phantom *p, enum phantom_series series, int sli
     struct phantom_grid grid = phantom_grid(series);
     double first[3];
     phantom_position(p, series, slice, first);
-    uint64_t noise = phantom_mix(phantom_mix(p->seed, (uint64_t)p->number), (uint64_t)((int)series * 4096 + slice));
+    uint64_t noise =
+        phantom_mix(phantom_mix(p->seed, (uint64_t)p->number), (uint64_t)((int)series * 4096 + slice));
     for (int j = 0; j < grid.side; j++) {
         for (int i = 0; i < grid.side; i++) {
             double at[3];

@@ -1,5 +1,5 @@
-/* The synthetic prostate: a body, a gland with its zones, a rectum, lesions at known places, seeded noise. All of it
- * follows from (seed, number); nothing else is read, so that a case is the same on every machine.
+/* The synthetic prostate: a body, a gland with its zones, a rectum, lesions at known places, seeded noise.
+ * All of it follows from (seed, number); nothing else is read, so that a case is the same on every machine.
  * Millimetres in patient coordinates LPS: plus is left, posterior, superior. */
 #ifndef OVERREAD_LIBRARY_PHANTOM_H
 #define OVERREAD_LIBRARY_PHANTOM_H
@@ -20,23 +20,23 @@ struct phantom_ellipsoid { /* its axes are L, P and S */
 struct phantom_lesion {
     struct phantom_ellipsoid body;
     enum phantom_zone zone;
-    char sector[16];  /* of the centre: "PZpl-L-mid" */
-    int t2w, dwi;     /* sequence scores */
-    bool dce;         /* early enhancement */
-    int pirads;       /* what PI-RADS v2.1 makes of the scores */
-    int isup;         /* 0: no cancer */
+    char sector[16]; /* of the centre: "PZpl-L-mid" */
+    int t2w, dwi;    /* sequence scores */
+    bool dce;        /* early enhancement */
+    int pirads;      /* what PI-RADS v2.1 makes of the scores */
+    int isup;        /* 0: no cancer */
 };
 
 struct phantom {
     uint64_t seed;
-    int number;                 /* from 1 */
+    int number; /* from 1 */
     struct phantom_ellipsoid gland;
     double image_centre[3];
-    double row[3], column[3];   /* directions of the image axes */
+    double row[3], column[3]; /* directions of the image axes */
     int count;
     struct phantom_lesion lesion[PHANTOM_LESIONS_MAX];
-    bool cspca;                 /* a lesion of ISUP 2 or more */
-    int difficulty;             /* 1 to 5 */
+    bool cspca;     /* a lesion of ISUP 2 or more */
+    int difficulty; /* 1 to 5 */
     int age_years;
     double psa_ng_ml, volume_ml, psa_density; /* rounded to 1, 1 and 2 decimals */
 };

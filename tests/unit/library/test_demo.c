@@ -16,7 +16,7 @@
 
 enum { CASES = 24, SEEDS = 12 };
 
-/* --- Phantoms ------------------------------------------------------------------------------------------------------ */
+/* --- Phantoms --------------------------------------------------------------------------------- */
 
 static void at_least_a_third_of_the_cases_is_without_significant_cancer(void **state)
 {
@@ -107,13 +107,15 @@ static void a_lesion_is_dark_on_t2w_and_adc_and_bright_on_high_b(void **state)
         healthy = p;
         healthy.count = 0;
         for (enum phantom_series series = PHANTOM_T2W; series < PHANTOM_SERIES; series++) {
-            static uint16_t ill[PHANTOM_SIDE_MAX * PHANTOM_SIDE_MAX], well[PHANTOM_SIDE_MAX * PHANTOM_SIDE_MAX];
+            static uint16_t ill[PHANTOM_SIDE_MAX * PHANTOM_SIDE_MAX],
+                well[PHANTOM_SIDE_MAX * PHANTOM_SIDE_MAX];
             struct phantom_grid grid = phantom_grid(series);
             const double *at = p.lesion[0].body.centre;
             double first[3];
             phantom_position(&p, series, 0, first);
             int slice = (int)((at[2] - first[2]) / PHANTOM_SLICE_MM + 0.5);
-            int i = (int)((at[0] - first[0]) / grid.spacing_mm + 0.5), j = (int)((at[1] - first[1]) / grid.spacing_mm + 0.5);
+            int i = (int)((at[0] - first[0]) / grid.spacing_mm + 0.5),
+                j = (int)((at[1] - first[1]) / grid.spacing_mm + 0.5);
             phantom_render(&p, series, slice, ill);
             phantom_render(&healthy, series, slice, well);
             int change = ill[j * grid.side + i] - well[j * grid.side + i];
@@ -124,7 +126,7 @@ static void a_lesion_is_dark_on_t2w_and_adc_and_bright_on_high_b(void **state)
     assert_true(seen > 2);
 }
 
-/* --- Truth and config, as the plugin judges them --------------------------------------------------------------------- */
+/* --- Truth and config, as the plugin judges them ---------------------------------------------- */
 
 static struct text part_of(struct arena *arena, void (*words)(const struct phantom *, struct buffer *),
                            const struct phantom *p, const char *member, json_t **ret)
@@ -150,8 +152,11 @@ static struct text knowing_answer(struct arena *arena, const struct phantom *p)
     for (int i = 0; i < p->count; i++) {
         const struct phantom_lesion *lesion = &p->lesion[i];
         const double *at = lesion->body.centre;
-        buffer_printf(&b, "%s{\"position\":[%.1f,%.1f,%.1f],\"zone\":\"%s\",\"sectors\":[\"%s\"],\"t2w\":%d,\"dwi\":%d,", i ? "," : "",
-                      at[0], at[1], at[2], lesion->zone == PHANTOM_PZ ? "PZ" : "TZ", lesion->sector, lesion->t2w, lesion->dwi);
+        buffer_printf(
+            &b,
+            "%s{\"position\":[%.1f,%.1f,%.1f],\"zone\":\"%s\",\"sectors\":[\"%s\"],\"t2w\":%d,\"dwi\":%d,",
+            i ? "," : "", at[0], at[1], at[2], lesion->zone == PHANTOM_PZ ? "PZ" : "TZ", lesion->sector,
+            lesion->t2w, lesion->dwi);
         buffer_printf(&b, "\"dce\":\"%s\",\"pirads\":%d}", lesion->dce ? "+" : "-", lesion->pirads);
     }
     buffer_puts(&b, "]}");
@@ -214,7 +219,7 @@ static void the_plugin_accepts_each_truth_and_gives_it_full_marks(void **state)
     grading_registry_unload();
 }
 
-/* --- Folders ------------------------------------------------------------------------------------------------------- */
+/* --- Folders ---------------------------------------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -224,7 +229,8 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
-/* Both walks hash names and bytes of all regular files, in an order that does not depend on the directory's. */
+/* Both walks hash names and bytes of all regular files, in an order that does not depend on the directory's.
+ */
 static uint8_t sum[SHA256_SIZE];
 static int files;
 static size_t root_length;
@@ -342,10 +348,12 @@ int main(void)
         cmocka_unit_test(lesions_follow_the_pirads_tables_and_lie_in_their_sectors),
         cmocka_unit_test(a_lesion_is_dark_on_t2w_and_adc_and_bright_on_high_b),
         cmocka_unit_test(the_plugin_accepts_each_truth_and_gives_it_full_marks),
-        cmocka_unit_test_setup_teardown(the_same_seed_gives_the_same_bytes_and_another_seed_others, open_dir, close_dir),
-        cmocka_unit_test_setup_teardown(each_series_is_a_valid_mr_image_and_says_that_it_is_synthetic, open_dir, close_dir),
-        cmocka_unit_test_setup_teardown(a_count_out_of_range_or_a_directory_that_cannot_be_made_is_refused, open_dir,
+        cmocka_unit_test_setup_teardown(the_same_seed_gives_the_same_bytes_and_another_seed_others, open_dir,
                                         close_dir),
+        cmocka_unit_test_setup_teardown(each_series_is_a_valid_mr_image_and_says_that_it_is_synthetic,
+                                        open_dir, close_dir),
+        cmocka_unit_test_setup_teardown(a_count_out_of_range_or_a_directory_that_cannot_be_made_is_refused,
+                                        open_dir, close_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
