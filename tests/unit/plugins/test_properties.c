@@ -375,7 +375,7 @@ static void keys_locale_and_rounding_mode_change_no_byte(void **state)
                *answer = random_answer(below(MARKS_MAX));
         json_t *turned[] = {reversed(config), reversed(truth), reversed(answer)};
         take_bytes(first, bench_run_json(bench, HOST_GRADE, config, truth, answer));
-        setlocale(LC_ALL, "de_DE.UTF-8");
+        setlocale(LC_ALL, "de_DE.UTF-8"); /* a decimal comma, where the machine has that locale */
         for (size_t m = 0; m < sizeof(modes) / sizeof(modes[0]); m++) {
             fesetround(modes[m]);
             take_bytes(again, bench_run_json(bench, HOST_GRADE, turned[0], turned[1], turned[2]));
