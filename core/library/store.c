@@ -129,8 +129,8 @@ static int render_into(const char *folder, const char *path, const struct dicom_
     }
     const char *tool = is_jpeg_ls(tags->transfer_syntax) ? "dcml2pnm" : "dcmj2pnm";
     /* No overlays: they may carry text. No PNG metadata: it holds the time, and the same frame must give the same bytes. */
-    const char *const min_max[] = {tool, "-q", "-O", "+on", "-mf", "+Fa", "+Wm", path, frames, NULL};
-    const char *const window[] = {tool, "-q", "-O", "+on", "-mf", "+Fa", "+Wi", "1", path, frames, NULL};
+    const char *const min_max[] = {tool, "-q", "-O", "+on", "-il", "-mf", "+Fa", "+Wm", path, frames, NULL};
+    const char *const window[] = {tool, "-q", "-O", "+on", "-il", "-mf", "+Fa", "+Wi", "1", path, frames, NULL};
     return process_run(tags->has_window ? window : min_max, &dicom_tool_limits, NULL, err);
 }
 
