@@ -1,0 +1,145 @@
+"""Runs one load for some seconds: wrk or pgbench, and what it cost whom."""
+import json
+import os
+import re
+import resource
+import statistics
+import subprocess
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Measured:
+    """Times in milliseconds, processor time in microseconds for one of what is counted, memory in MiB."""
+    per_s: float
+    p50: float = None
+    p99: float = None
+    loader_us: float = None
+    server_us: float = None
+    postgres_us: float = None
+    peak: float = None
+    grader_peak: float = None
+    mb_per_s: float = None
+    count: int = field(default=0, repr=False)
+
+
+def median(measured):
+    def middle(name):
+        values = [getattr(one, name) for one in measured if getattr(one, name) is not None]
+        return statistics.median(values) if values else None
+
+    return Measured(**{one.name: middle(one.name) for one in fields(Measured)})
+
+
+# --- Processes ----------------------------------------------------------------------------------------------------------
+
+def children(pid):
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def family(pid):
+    return [pid] + [one for child in children(pid) for one in family(child)]
+
+
+def cpu_seconds(pid, reaped=False):
+    """User and system time of one process, and of its children that have ended when asked."""
+    try:
+        values = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(value) for value in values[11:15 if reaped else 13]) / TICK
+
+
+def peak_mib(pid):
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
+
+
+class Watch:
+    """Processor time and peak memory, of the server with its graders or workers, and of PostgreSQL, during a load."""
+
+    def __init__(self, server_pid, postmaster):
+        self.server, self.postmaster = server_pid, postmaster
+
+    def _server_cpu(self):
+        return sum(cpu_seconds(pid) for pid in family(self.server)) if self.server else 0
+
+    def _postgres_cpu(self):
+        if not self.postmaster:
+            return 0
+        return cpu_seconds(self.postmaster, reaped=True) + sum(cpu_seconds(pid) for pid in children(self.postmaster))
+
+    def __enter__(self):
+        for pid in family(self.server) if self.server else []:
+            try:
+                Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak counts from here
+            except OSError:
+                pass  # then it counts from the process's start
+        self.before = (self._server_cpu(), self._postgres_cpu(), self._loader_cpu())
+        return self
+
+    @staticmethod
+    def _loader_cpu():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    def __exit__(self, *_):
+        after = (self._server_cpu(), self._postgres_cpu(), self._loader_cpu())
+        self.spent = [now - then for now, then in zip(after, self.before)]
+        self.peaks = [peak_mib(pid) for pid in family(self.server)] if self.server else []
+
+    def measured(self, count, seconds, **more):
+        server, postgres, loader = (spent / max(count, 1) * 1e6 for spent in self.spent)
+        return Measured(per_s=count / seconds, count=count, loader_us=loader,
+                        server_us=server if self.server else None, postgres_us=postgres if self.postmaster else None,
+                        peak=self.peaks[0] if self.peaks else None,
+                        grader_peak=max(self.peaks[1:], default=None) if self.peaks else None, **more)
+
+
+def run(command, seconds):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 60)
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))[:300]}\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+    return result.stdout
+
+
+# --- The generators -------------------------------------------------------------------------------------------------------
+
+def wrk(watch, url, script, arguments, connections, seconds):
+    threads = min(2, connections)
+    with watch:
+        said = run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", HERE / script,
+                    url, "--", *arguments], seconds)
+    counted = json.loads(said.splitlines()[-1])
+    if counted["refused"] or counted["broken"] or counted.get("beyond") or not counted["count"]:
+        raise RuntimeError(f"{url} {script}: {counted}")
+    return watch.measured(counted["count"], counted["us"] / 1e6, p50=counted["p50_us"] / 1e3, p99=counted["p99_us"] / 1e3,
+                          mb_per_s=counted["bytes"] / counted["us"])
+
+
+def pgbench(watch, world, script, per_script, variables, clients, seconds):
+    """per_script: how many of what is counted one run of the script does; its latency is that of all of them."""
+    folder = world.server.folder / "pgbench"
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    path = folder / "script.sql"
+    path.write_text(script)
+    settings = [part for name, value in variables.items() for part in ("-D", f"{name}={value}")]
+    with watch:
+        said = run(["pgbench", "-n", "-M", "prepared", "-c", clients, "-j", min(2, clients), "-T", seconds, "-f", path,
+                    "--random-seed=1", "-l", f"--log-prefix={folder}/log", *settings, "-h", world.pg.folder, "-U",
+                    "overread_app", "overread"], seconds)
+    failed = int(re.search(r"number of failed transactions: (\d+)", said).group(1))
+    count = int(re.search(r"number of transactions actually processed: (\d+)", said).group(1)) * per_script
+    rate = float(re.search(r"tps = ([\d.]+)", said).group(1)) * per_script
+    if failed or not count:
+        raise RuntimeError(said)
+    times = sorted(int(line.split()[2]) for log in folder.glob("log.*") for line in log.open())
+    return watch.measured(count, count / rate, p50=times[len(times) // 2] / 1e3, p99=times[len(times) * 99 // 100] / 1e3)

@@ -1,0 +1,45 @@
+-- wrk -s submit.lua URL -- LINES BODIES THREADS: each line (path, token, number of the body) is submitted once.
+local thread_count, lines, bodies, at = 0, {}, {}, 0
+
+function setup(thread)
+   thread:set("id", thread_count)
+   thread_count = thread_count + 1
+   threads = threads or {}
+   table.insert(threads, thread)
+end
+
+function init(args)
+   ended = 0
+   for line in io.lines(args[2]) do
+      bodies[#bodies + 1] = line
+   end
+   local number, threads_wanted = 0, tonumber(args[3])
+   for line in io.lines(args[1]) do
+      if number % threads_wanted == id then
+         lines[#lines + 1] = line
+      end
+      number = number + 1
+   end
+end
+
+function request()
+   at = at + 1
+   if at > #lines then
+      ended = ended + 1
+      return wrk.format("GET", "/healthz", {})
+   end
+   local path, token, body = lines[at]:match("^(%S+)\t(%S+)\t(%d+)$")
+   return wrk.format("POST", path, { Authorization = "Bearer " .. token, ["Content-Type"] = "application/json" },
+      bodies[tonumber(body)])
+end
+
+function done(summary, latency, _)
+   local e, beyond = summary.errors, 0
+   for _, thread in ipairs(threads) do
+      beyond = beyond + thread:get("ended")
+   end
+   io.write(string.format(
+      '{"count":%d,"us":%d,"bytes":%d,"p50_us":%d,"p99_us":%d,"refused":%d,"broken":%d,"beyond":%d}\n',
+      summary.requests, summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99), e.status,
+      e.connect + e.read + e.write + e.timeout, beyond))
+end
