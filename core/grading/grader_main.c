@@ -206,7 +206,7 @@ static void start(struct grader *g, bool explain, size_t *at)
         fail(g, "the first frame is not as expected");
     read_hello(g, frame.body);
     warm_up();
-    why = sandbox_limit(g->memory_mb);
+    why = sandbox_limit(g->memory_mb, explain);
     if (why)
         fail(g, why);
     g->host = host_create(&g->rules);
@@ -214,6 +214,9 @@ static void start(struct grader *g, bool explain, size_t *at)
         fail(g, "the arena could not be reserved");
     host_result_init(&g->result);
     make_cpu_timer(g);
+    why = sandbox_restrict_files();
+    if (why)
+        fail(g, why);
     why = sandbox_filter_loading(explain);
     if (why)
         fail(g, why);

@@ -16,7 +16,10 @@
 const char *sandbox_drop_privileges(void);
 /* Resource limits for the life of the process. Under a sanitizer the address space is not limited: its shadow
  * memory alone takes terabytes. */
-const char *sandbox_limit(unsigned memory_mb);
+const char *sandbox_limit(unsigned memory_mb, bool explain);
+
+/* Only system libraries can be read from here on, where the kernel has Landlock. The plugin's own descriptor is open. */
+const char *sandbox_restrict_files(void);
 
 /* While the plugin is loaded, and its constructors run: files can be opened for reading, memory mapped
  * executable; nothing else that is not in the strict filter. */

@@ -60,7 +60,7 @@ struct grading_grade {
     struct text json; /* {"points","max_points","correct","findings":[...],"metrics":{...}} */
     int64_t points_milli, max_points_milli;
     bool correct;
-    char input_sha256[SHA256_HEX_SIZE]; /* over config, truth and answer */
+    char input_sha256[SHA256_HEX_SIZE]; /* over the SHA-256 of config, of truth, of answer, as 3 x 32 bytes */
     const struct grading_plugin *plugin;
 };
 /* *ret belongs to arena. ERROR_UNAVAILABLE when the worker died, hung or is missing also at the second try:

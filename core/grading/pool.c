@@ -48,6 +48,7 @@ static void try_again(void *arg)
 
     for (int i = 0; i < pool->worker_count; i++)
         if (pool->workers[i].state == WORKER_ABSENT) {
+            pool->counters->workers_started++;
             worker_start(&pool->workers[i]);
             return; /* one is enough to see whether it holds; its first reply brings the others */
         }

@@ -87,6 +87,10 @@ typedef struct overread_host {
 
 /* --- Output ----------------------------------------------------------------------------------------------------- */
 
+/* The host checks what it is given, and takes a breach as a bug of the plugin: the answer stays ungraded, it is never
+ * a score of 0. Every string is UTF-8 of less than 64 KiB; there are at most 50000 findings and 1000 metrics, and the
+ * grade's JSON is at most 3 MiB. */
+
 enum overread_status {
     OVERREAD_OK = 0,
     OVERREAD_REFUSED = 1,   /* check_*: the input is not coherent; *problem says where and why */
@@ -108,15 +112,15 @@ typedef struct overread_finding {
     int32_t max_points_milli;  /* what it could have earned */
     uint32_t reserved;         /* 0 */
     const char *code;          /* one of the manifest's finding codes: "lesion_missed" */
-    const char *answer_pointer; /* JSON pointer into the answer, or NULL: "/lesions/0" */
-    const char *truth_pointer;  /* JSON pointer into the truth, or NULL */
+    const char *answer_pointer; /* JSON pointer to a value that is in the answer, or NULL: "/lesions/0" */
+    const char *truth_pointer;  /* JSON pointer to a value that is in the truth, or NULL */
     const char *text;          /* what a trainee reads: one to three sentences, UTF-8 */
     const char *rule;          /* the rule that decided, with its source: "PI-RADS v2.1, PZ: DWI 4 gives 4" */
     const char *look_again;    /* what to look at again, or NULL */
 } overread_finding;
 
 typedef struct overread_metric {
-    const char *name;     /* "distance_mm" */
+    const char *name;     /* "distance_mm": a-z, 0-9, _; each name once */
     int64_t value_micro;  /* millionths */
     uint32_t defined;     /* 0: undefined for this case; `reason` says why */
     uint32_t reserved;    /* 0 */

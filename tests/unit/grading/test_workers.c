@@ -3,8 +3,12 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include "fixture.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -28,6 +32,7 @@ static int open_all(void **state)
     fixture_plugin("trial");
     fixture_plugin("crashes_at_load");
     fixture_plugin("connects_at_load");
+    fixture_plugin("reads_at_load");
     fixture_plugin("wrong_abi");
     fixture_plugin("wrong_id");
     return grading_registry_load(fixture_dir, fixture_grader(), &err);
@@ -148,6 +153,29 @@ static void a_call_that_wants_files_sockets_or_children_is_ended(void **state)
     expect_unavailable("trial", "fork", "grader_failed", 2);
 }
 
+static void explaining_names_the_denied_call(void **state)
+{
+    char path[100], said[4000] = "";
+    int saved = dup(STDERR_FILENO);
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/stderr", fixture_dir);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+    dup2(file, STDERR_FILENO);
+    setenv("OVERREAD_GRADER_EXPLAIN", "1", 1);
+    struct fixture_call c = fixture_do("trial", "socket", NULL);
+
+    unsetenv("OVERREAD_GRADER_EXPLAIN");
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    assert_int_equal(c.result, -1);
+    assert_true(pread(file, said, sizeof(said) - 1, 0) > 0);
+    assert_non_null(strstr(said, "a call that is denied: socket"));
+    close(file);
+    arena_destroy(c.arena);
+}
+
 static void nonsense_is_refused_without_losing_the_worker(void **state)
 {
     static const char *const words[] = {
@@ -258,6 +286,16 @@ static void a_library_that_cannot_be_loaded_is_unavailable_at_once(void **state)
     }
 }
 
+static void a_constructor_cannot_read_files_where_the_kernel_has_landlock(void **state)
+{
+    bool has_landlock = syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* its version */) > 0;
+    struct fixture_call c = fixture_do("reads_at_load", "echo", NULL);
+
+    (void)state;
+    assert_int_equal(c.result, has_landlock ? 0 : -1); /* it aborts when it could */
+    arena_destroy(c.arena);
+}
+
 static void a_plugin_that_cannot_be_loaded_does_not_disturb_another(void **state)
 {
     struct fixture_call c[2] = {{.plugin = grading_plugin("crashes_at_load"), .answer = "{}"},
@@ -342,6 +380,7 @@ int main(void)
         cmocka_unit_test(a_call_that_sleeps_or_spins_times_out),
         cmocka_unit_test(a_call_that_eats_memory_is_ended),
         cmocka_unit_test(a_call_that_wants_files_sockets_or_children_is_ended),
+        cmocka_unit_test(explaining_names_the_denied_call),
         cmocka_unit_test(nonsense_is_refused_without_losing_the_worker),
         cmocka_unit_test(a_line_for_the_operator_is_no_obstacle),
         cmocka_unit_test(answers_beside_a_crash_are_all_graded),
@@ -354,6 +393,7 @@ int main(void)
     };
     const struct CMUnitTest beside_broken_ones[] = {
         cmocka_unit_test(a_library_that_cannot_be_loaded_is_unavailable_at_once),
+        cmocka_unit_test(a_constructor_cannot_read_files_where_the_kernel_has_landlock),
         cmocka_unit_test(a_plugin_that_cannot_be_loaded_does_not_disturb_another),
     };
 

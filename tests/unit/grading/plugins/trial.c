@@ -178,6 +178,14 @@ __attribute__((constructor)) static void crash_at_load(void)
 }
 #endif
 
+#ifdef TRIAL_READS_AT_LOAD
+__attribute__((constructor)) static void read_at_load(void)
+{
+    if (open("/etc/passwd", O_RDONLY) >= 0)
+        abort();
+}
+#endif
+
 #ifdef TRIAL_CONNECTS_AT_LOAD
 __attribute__((constructor)) static void connect_at_load(void)
 {
