@@ -1,4 +1,7 @@
 #include "matching.h"
+#include "common/assign.h"
+
+_Static_assert(MODEL_LESIONS == ASSIGN_MAX, "the schemas' maxItems");
 
 #define OVERLAP_HIT (GEOMETRY_OVERLAP_WHOLE / 10) /* IoU 0.10, as PI-CAI */
 
@@ -8,73 +11,10 @@
 #define WEIGHT_OVERLAP INT64_C(100000000)
 #define DISTANCE_LIMIT INT64_C(2000000) /* micrometres; farther counts as this far */
 
-/* The Hungarian method with potentials, on a square of minimal costs; a pair that is not allowed costs what
- * being alone costs. Rows and columns count from 1 here, 0 stands for none. */
-struct hungarian {
-    int size;
-    int64_t row_potential[MODEL_LESIONS + 1], column_potential[MODEL_LESIONS + 1];
-    int row_of[MODEL_LESIONS + 1];
-    int64_t cost[MODEL_LESIONS + 1][MODEL_LESIONS + 1];
-};
-
-static void augment(struct hungarian *h, int row)
-{
-    int64_t slack[MODEL_LESIONS + 1];
-    int previous[MODEL_LESIONS + 1];
-    bool used[MODEL_LESIONS + 1] = {false};
-    int column = 0;
-    for (int j = 0; j <= h->size; j++) {
-        slack[j] = INT64_MAX;
-        previous[j] = 0;
-    }
-    h->row_of[0] = row;
-    do {
-        int64_t delta = INT64_MAX;
-        int next = 0, here = h->row_of[column];
-        used[column] = true;
-        for (int j = 1; j <= h->size; j++) {
-            if (used[j])
-                continue;
-            int64_t reduced = h->cost[here][j] - h->row_potential[here] - h->column_potential[j];
-            if (reduced < slack[j]) {
-                slack[j] = reduced;
-                previous[j] = column;
-            }
-            if (slack[j] < delta) {
-                delta = slack[j];
-                next = j;
-            }
-        }
-        for (int j = 0; j <= h->size; j++) {
-            if (used[j]) {
-                h->row_potential[h->row_of[j]] += delta;
-                h->column_potential[j] -= delta;
-            } else {
-                slack[j] -= delta;
-            }
-        }
-        column = next;
-    } while (h->row_of[column] != 0);
-    for (; column; column = previous[column])
-        h->row_of[column] = h->row_of[previous[column]];
-}
-
 void matching_assign(int rows, int columns, int64_t weight[MODEL_LESIONS][MODEL_LESIONS],
                      int column_of[MODEL_LESIONS])
 {
-    struct hungarian h = {.size = rows > columns ? rows : columns};
-    for (int r = 0; r < rows; r++) {
-        column_of[r] = -1;
-        for (int c = 0; c < columns; c++)
-            h.cost[r + 1][c + 1] = weight[r][c] > 0 ? -weight[r][c] : 0;
-    }
-    for (int r = 1; r <= h.size; r++)
-        augment(&h, r);
-    for (int c = 1; c <= columns; c++) {
-        int r = h.row_of[c];
-        if (r >= 1 && r <= rows && weight[r - 1][c - 1] >= 0)
-            column_of[r - 1] = c - 1;
-    }
+    assign_best(rows, columns, weight, column_of);
 }
 
 /* All that matching asks of a lesion and a mark, worked out once. */
