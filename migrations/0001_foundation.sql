@@ -5,6 +5,10 @@
 -- Row-level security is forced for the owner too, who is let in by a policy of its own, so that a table that lacks a
 -- policy shows nothing to anybody.
 
+-- Statements are prepared once per connection and take NULL for a filter that is not set. Planning them anew for each
+-- execution, which PostgreSQL prefers for such statements, costs several times what running them does.
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET plan_cache_mode = force_generic_plan', current_database()); END $$;
+
 -- Errors -----------------------------------------------------------------------------------------------------------
 
 -- Ends the statement with an error that db/ turns into an HTTP problem: 'OR' + status.
@@ -125,9 +129,12 @@ CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE ON audit_log
 CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION stays_as_written();
 
+-- Functions on the way of every request are in plpgsql: it keeps their plans, where one in SQL is planned at each call.
 CREATE FUNCTION audit(tenant uuid, person uuid, what text, about text, details jsonb DEFAULT '{}') RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS
-$$ INSERT INTO audit_log (tenant_id, person_id, action, subject, detail) VALUES (tenant, person, what, about, details) $$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO audit_log (tenant_id, person_id, action, subject, detail) VALUES (tenant, person, what, about, details);
+END $$;
 
 -- Outbox -----------------------------------------------------------------------------------------------------------
 

@@ -184,8 +184,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 
 -- Feedback: only of a graded read, only the reader's own. Truth leaves the server here and nowhere else.
 CREATE FUNCTION read_feedback(which uuid) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT json_build_object(
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT json_build_object(
         'read', r.read_id, 'case', r.case_id, 'case_version', r.case_version, 'modality', r.modality,
         'state', r.state, 'attempt', r.attempt,
         'opened_at', r.opened_at, 'submitted_at', r.submitted_at,
@@ -202,7 +203,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
                   ORDER BY x.revision DESC LIMIT 1) g ON true
     JOIN case_versions v ON v.case_id = r.case_id AND v.version = r.case_version
     JOIN case_truths t ON t.case_id = r.case_id AND t.version = r.case_version
-    WHERE r.tenant_id = current_tenant() AND r.person_id = current_person() AND r.read_id = which $$;
+    WHERE r.tenant_id = current_tenant() AND r.person_id = current_person() AND r.read_id = which);
+END $$;
 
 -- Writes the first grade of a submitted read, once; repeating it changes nothing. Returns the feedback.
 CREATE FUNCTION read_grade(which uuid, points bigint, max_points bigint, is_correct boolean, document text,

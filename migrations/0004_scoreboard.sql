@@ -39,17 +39,22 @@ CREATE TABLE pseudonyms (
 );
 CREATE UNIQUE INDEX pseudonyms_name ON pseudonyms (lower(pseudonym));
 
--- Wilson score interval, 95 %. NULL for n = 0.
-CREATE FUNCTION wilson(k int, n int, OUT low double precision, OUT high double precision) LANGUAGE sql IMMUTABLE AS $$
-    SELECT greatest(0, (p + z * z / (2 * n) - h) / (1 + z * z / n)), least(1, (p + z * z / (2 * n) + h) / (1 + z * z / n))
-    FROM (SELECT z, p, z * sqrt(p * (1 - p) / n + z * z / (4.0 * n * n)) AS h
-          FROM (SELECT 1.959963984540054::double precision AS z, k::double precision / n AS p) a) b
-    WHERE n > 0 $$;
+-- Ends of the Wilson score interval, 95 %, for k of n > 0 (Wilson 1927). Plain expressions, so that PostgreSQL puts them
+-- in the place of the call; 3.841... is the square of 1.959963984540054.
+CREATE FUNCTION wilson_low(k int, n int) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+    SELECT greatest(0::float8, (k::float8 / n + '3.8414588206941254'::float8 / (2 * n)
+               - '1.959963984540054'::float8 * sqrt(k::float8 / n * (1 - k::float8 / n) / n
+                                                    + '3.8414588206941254'::float8 / (4::float8 * n * n)))
+           / (1 + '3.8414588206941254'::float8 / n)) $$;
+CREATE FUNCTION wilson_high(k int, n int) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+    SELECT 1 - wilson_low(n - k, n) $$;
 
-CREATE FUNCTION board_count(board uuid, of_modality text, of_score int, change int) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION board_count(board uuid, of_modality text, of_score int, change int) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO board_counts AS b (tenant_id, modality, score, shard, people)
         VALUES (board, of_modality, of_score, pg_backend_pid() % 8, change)
-        ON CONFLICT (tenant_id, modality, score, shard) DO UPDATE SET people = b.people + change $$;
+        ON CONFLICT (tenant_id, modality, score, shard) DO UPDATE SET people = b.people + change;
+END $$;
 
 CREATE FUNCTION standings_count() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -99,8 +104,8 @@ BEGIN
     END IF;
     UPDATE standings SET reads = s.reads + 1, correct = s.correct + is_correct::int, ring_no = s.ring_no,
                          ring_correct = s.ring_correct,
-                         score = (SELECT floor(100 * (wilson(count(*) FILTER (WHERE x)::int, count(*)::int)).low)
-                                  FROM unnest(s.ring_correct) x)
+                         score = floor(100 * wilson_low(cardinality(array_positions(s.ring_correct, true)),
+                                                        cardinality(s.ring_correct)))
         WHERE tenant_id = board AND person_id = person AND modality = of_modality;
 END $$;
 
@@ -120,36 +125,47 @@ BEGIN
 END $$;
 CREATE TRIGGER standings_follow AFTER INSERT ON grades FOR EACH ROW EXECUTE FUNCTION standings_follow();
 
--- {"n", "correct", "percent", "wilson95"} over the newest `span` entries of a ring; undefined is null.
-CREATE FUNCTION window_json(ring boolean[], span int) RETURNS json LANGUAGE sql IMMUTABLE AS $$
+-- {"n", "correct", "percent", "wilson95"} of k correct in n; undefined is null.
+CREATE FUNCTION share_json(k int, n int) RETURNS json LANGUAGE sql STABLE AS $$
     SELECT json_build_object('n', n, 'correct', k,
                              'percent', CASE WHEN n > 0 THEN round(100.0 * k / n, 1) END,
                              'wilson95', CASE WHEN n > 0 THEN
-                                 json_build_array(round((100 * (w).low)::numeric, 1), round((100 * (w).high)::numeric, 1)) END)
-    FROM (SELECT n, k, wilson(k, n) AS w
-          FROM (SELECT count(*)::int AS n, count(*) FILTER (WHERE x)::int AS k
-                FROM unnest(ring[greatest(1, cardinality(ring) - span + 1):]) x) a) b $$;
+                                 json_build_array(round((100 * wilson_low(k, n))::numeric, 1),
+                                                  round((100 * wilson_high(k, n))::numeric, 1)) END) $$;
+
+-- The same over the newest `span` entries of a ring.
+CREATE FUNCTION window_json(ring boolean[], span int) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT share_json(cardinality(array_positions(ring[greatest(1, cardinality(ring) - span + 1):], true)),
+                      least(cardinality(ring), span)) $$;
 
 CREATE FUNCTION board_rank(board uuid, of_modality text, of_score int) RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT 1 + coalesce(sum(people), 0) FROM board_counts
-    WHERE tenant_id = board AND modality = of_modality AND score > of_score
-      AND board IN (current_tenant(), everybody()) $$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT 1 + coalesce(sum(people), 0) FROM board_counts
+            WHERE tenant_id = board AND modality = of_modality AND score > of_score
+              AND board IN (current_tenant(), everybody()));
+END $$;
 
 CREATE FUNCTION board_people(board uuid, of_modality text) RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT coalesce(sum(people), 0) FROM board_counts
-    WHERE tenant_id = board AND modality = of_modality AND board IN (current_tenant(), everybody()) $$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT coalesce(sum(people), 0) FROM board_counts
+            WHERE tenant_id = board AND modality = of_modality AND board IN (current_tenant(), everybody()));
+END $$;
 
 -- The global board: pseudonyms only, of people who asked to be on it. No id leaves.
 CREATE FUNCTION board_everybody(of_modality text, max_rows int)
 RETURNS TABLE (name text, score int, reads int, last50 json, me boolean)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT p.pseudonym, s.score, s.reads, window_json(s.ring_correct, 50), s.person_id = current_person()
-    FROM (SELECT * FROM standings WHERE tenant_id = everybody() AND modality = of_modality AND listed AND reads > 0
-          ORDER BY tenant_id, modality, score DESC, person_id LIMIT least(max_rows, 100)) s
-    JOIN pseudonyms p USING (person_id)
-    ORDER BY s.score DESC, s.person_id $$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN QUERY
+        SELECT p.pseudonym, s.score, s.reads, window_json(s.ring_correct, 50), s.person_id = current_person()
+        FROM (SELECT * FROM standings x WHERE x.tenant_id = everybody() AND x.modality = of_modality AND x.listed
+                                          AND x.reads > 0
+              ORDER BY x.tenant_id, x.modality, x.score DESC, x.person_id LIMIT least(max_rows, 100)) s
+        JOIN pseudonyms p USING (person_id)
+        ORDER BY s.score DESC, s.person_id;
+END $$;
 
 CREATE FUNCTION board_join(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -172,5 +188,5 @@ CREATE POLICY tenant ON standings TO overread_app
     USING (tenant_id = current_tenant() OR tenant_id = everybody() AND person_id = current_person());
 CREATE POLICY own ON pseudonyms TO overread_app USING (person_id = current_person());
 GRANT SELECT ON standings, pseudonyms TO overread_app;
-GRANT EXECUTE ON FUNCTION everybody, wilson, window_json, board_rank, board_people, board_everybody, board_join,
+GRANT EXECUTE ON FUNCTION everybody, wilson_low, wilson_high, share_json, window_json, board_rank, board_people, board_everybody, board_join,
     board_leave TO overread_app;
