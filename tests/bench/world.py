@@ -86,7 +86,7 @@ INSERT INTO pseudonyms (person_id, pseudonym) SELECT person_id, 'Heron ' || i FR
 CREATE TABLE bench.standings AS
     SELECT board AS tenant_id, person_id, 'prostate_mri' AS modality, 40 AS reads, k AS correct,
            (SELECT array_agg(i::bigint * 100 + x ORDER BY x) FROM generate_series(1, 40) x) AS ring_no, ring AS ring_correct,
-           floor(100 * (wilson(k, 40)).low)::int AS score, listed
+           floor(100 * wilson_low(k, 40))::int AS score, listed
     FROM (SELECT p.*, tenant_id, ring, (SELECT count(*)::int FROM unnest(ring) x WHERE x) AS k
           FROM bench.people p JOIN bench.tenants USING (t),
                LATERAL (SELECT array_agg(hashint4(p.i * 64 + x) & 15 > (p.i & 7) ORDER BY x) AS ring
