@@ -1,0 +1,96 @@
+#include "session.h"
+#include "common/fixed.h"
+#include "common/text.h"
+
+void session_add(struct session *session, enum component component, overread_finding finding)
+{
+    session->earned[component] += finding.points_milli;
+    session->possible[component] += finding.max_points_milli;
+    report_finding(&session->report, finding);
+}
+
+int32_t session_cost(const struct session *session, int32_t cost)
+{
+    int64_t left = session->report.points_milli;
+    return left < cost ? (int32_t)left : cost;
+}
+
+/* One step of suspicion: 1-2-3-4-5; 0 stands beside 4, where the work-up starts, and 6 beside 5. */
+static int suspicion(int category)
+{
+    return category == 0 ? 4 : category == 6 ? 5 : category;
+}
+
+int32_t session_category_points(const struct session *session, int called, int expert)
+{
+    bool recalls_3 = session->config.recalls_3;
+    int64_t steps = fixed_absolute(suspicion(called) - suspicion(expert));
+    if (called == expert)
+        return POINTS_CATEGORY;
+    if (birads_action(called, recalls_3) == birads_action(expert, recalls_3))
+        return POINTS_CATEGORY_SAME_ACTION;
+    return steps <= 1 ? POINTS_CATEGORY_BY_ONE : 0;
+}
+
+const char *session_category_code(const struct session *session, int called, int expert)
+{
+    bool recalls_3 = session->config.recalls_3;
+    if (called == expert)
+        return "category_right";
+    if (birads_action(called, recalls_3) == birads_action(expert, recalls_3))
+        return "category_same_action";
+    return birads_rank(called) > birads_rank(expert) ? "over_called" : "under_called";
+}
+
+bool session_acts(const struct session *session, int called, int expert)
+{
+    bool recalls_3 = session->config.recalls_3;
+    return birads_action(called, recalls_3) >= birads_action(expert, recalls_3) ||
+           birads_action(called, recalls_3) >= BIRADS_TREATMENT;
+}
+
+const char *session_text(struct session *session, const char *text)
+{
+    session->report.failed |= !text;
+    return text ? text : "";
+}
+
+const char *session_pointer(struct session *session, const struct finding_model *finding)
+{
+    return session_text(session, plugin_printf(session->host, "/findings/%u", finding->index));
+}
+
+const char *session_breast_pointer(struct session *session, const struct read_model *read, int side)
+{
+    if (!read->breasts[side].there)
+        return NULL;
+    return session_text(session, plugin_printf(session->host, "/breasts/%s", model_side_keys[side]));
+}
+
+const char *session_place(struct session *session, const struct finding_model *finding)
+{
+    const char *places = "";
+    for (int view = 0; view < VIEWS; view++) {
+        const struct place *place = &finding->in[view];
+        if (place->there)
+            places = session_text(session, plugin_printf(session->host, "%s%s%s %s, %s mm", places,
+                                                         *places ? "; " : "", model_view_keys[view],
+                                                         fixed_text(place->at[0], 3, 0).text,
+                                                         fixed_text(place->at[1], 3, 0).text));
+    }
+    return session_text(session, plugin_printf(session->host, "in the %s breast (%s)",
+                                               model_side_words[finding->side], places));
+}
+
+const char *session_match_rule(struct session *session)
+{
+    if (session->config.mode == MATCH_ELLIPSE)
+        return "This case counts a mark inside the finding's outline, in at least one view, as a hit; one "
+               "mark per finding, as many hits as possible.";
+    return session_text(
+        session, plugin_printf(session->host,
+                               "This case counts a mark within %s mm of the finding's centre, or inside its "
+                               "outline, in at least one view, as a hit; one mark per finding, as many hits "
+                               "as possible.",
+                               fixed_text(session->config.distance, 3, 1).text));
+}
