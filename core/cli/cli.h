@@ -23,7 +23,8 @@ struct cli_command {
     int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the last word */
 };
 
-extern const struct cli_command cli_operator_commands[], cli_server_commands[], cli_tool_commands[];
+extern const struct cli_command cli_operator_commands[], cli_server_commands[], cli_tool_commands[],
+    cli_kit_commands[];
 
 /* --name VALUE options into *value, flags (value NULL) into *flag; the operands' index is returned, or -1 after a
  * message. The table ends with a NULL name. */

@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "grading/grading.h"
 
-static const struct cli_command *const tables[] = {cli_server_commands, cli_operator_commands, cli_tool_commands};
+static const struct cli_command *const tables[] = {cli_server_commands, cli_operator_commands, cli_tool_commands,
+                                                  cli_kit_commands};
 
 static int usage(FILE *to)
 {
