@@ -1,0 +1,85 @@
+#include "grade.h"
+#include "common/fixed.h"
+#include "session.h"
+
+enum { MICRO = 1000000, MICRO_PER_TENTH = 100000 };
+
+static void score_metric(struct lung_session *session, const char *name, enum lung_component component,
+                         const char *reason)
+{
+    int64_t earned = session->earned[component], possible = session->possible[component];
+    if (earned < 0)
+        earned = 0;
+    report_metric(&session->report, name, possible > 0, possible > 0 ? earned * MICRO / possible : 0, reason);
+}
+
+static void count_metric(struct lung_session *session, const char *name, int count)
+{
+    report_metric(&session->report, name, true, (int64_t)count * MICRO, NULL);
+}
+
+/* Means over the actionable nodules that a mark hit. */
+static void match_metrics(struct lung_session *session)
+{
+    static const char *const reason = "no actionable nodule was hit";
+    int64_t distance = 0, size = 0, category = 0;
+    int matched = 0;
+    for (int i = 0; i < session->truth.actionable; i++) {
+        if (!session->matching.hit[i])
+            continue;
+        const struct lung_nodule *nodule = &session->truth.nodules[i];
+        const struct lung_nodule *mark = &session->answer.nodules[session->matching.mark_of_nodule[i]];
+        matched++;
+        distance += lung_distance(nodule->body.centre, mark->body.centre);
+        size += fixed_absolute(nodule->reading.mean - mark->reading.mean);
+        category += fixed_absolute((int64_t)nodule->category - (int64_t)mark->category);
+    }
+    bool any = matched > 0;
+    report_metric(&session->report, "distance_mm", any, any ? distance * 1000 / matched : 0, reason);
+    report_metric(&session->report, "size_error_mm", any, any ? size * MICRO_PER_TENTH / matched : 0, reason);
+    report_metric(&session->report, "category_error", any, any ? category * MICRO / matched : 0, reason);
+}
+
+/* 1 to 6 for 1, 2, 3, 4A, 4B, 4X. */
+static void category_metric(struct lung_session *session, const char *name, enum lung_category category)
+{
+    report_metric(&session->report, name, category != LUNG_INCOMPLETE, (int64_t)category * MICRO,
+                  "category 0 has no rank");
+}
+
+static void add_metrics(struct lung_session *session)
+{
+    score_metric(session, "localisation_score", LUNG_LOCALISATION, "nothing to localise");
+    score_metric(session, "characterisation_score", LUNG_CHARACTERISATION,
+                 "no actionable nodule to characterise");
+    score_metric(session, "decision_score", LUNG_DECISION, "nothing to decide");
+    count_metric(session, "actionable_nodules", session->truth.actionable);
+    count_metric(session, "hits", session->hits);
+    count_metric(session, "misses", session->misses);
+    count_metric(session, "near_misses", session->near_misses);
+    count_metric(session, "false_positives", session->false_calls);
+    match_metrics(session);
+    category_metric(session, "case_category", session->answer.category);
+    category_metric(session, "expert_case_category", session->truth.category);
+}
+
+enum overread_status lung_grade(const overread_host *host, const overread_input *input, overread_grade *grade)
+{
+    struct lung_session *session = host->alloc(host->context, sizeof(*session));
+    if (!session)
+        return OVERREAD_NO_MEMORY;
+    session->host = host;
+    session->report.host = host;
+    if (!lung_model_config(input->config, &session->config) ||
+        !lung_model_truth(input->truth, &session->config, &session->truth) ||
+        !lung_model_answer(input->answer, &session->config, &session->answer))
+        return OVERREAD_BUG; /* not what the schemas promise */
+    lung_matching_solve(&session->config, &session->truth, &session->answer, &session->matching);
+    lung_findings_of_case(session);
+    lung_findings_of_nodules(session);
+    lung_findings_of_other_marks(session);
+    lung_finding_of_consistency(session);
+    bool correct = lung_findings_verdict(session);
+    add_metrics(session);
+    return report_finish(&session->report, correct, grade);
+}

@@ -1,0 +1,140 @@
+/* What the schemas cannot refuse and lung_ct does, with the place of the offence. */
+#include "support.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+static struct bench *bench;
+
+static int open_bench(void **state)
+{
+    (void)state;
+    bench = bench_open("lung_ct", UINT64_C(32) << 20);
+    return 0;
+}
+
+static int close_bench(void **state)
+{
+    (void)state;
+    bench_close(bench);
+    return 0;
+}
+
+#define IMAGE                                                                                                \
+    "\"match\":{\"mode\":\"inside\"},\"image\":{\"bounds_lps_mm\":[[-180,180],[-150,150],[-150,150]]}"
+static const char config[] = "{" IMAGE ",\"lungs\":[{\"centre\":[75,0,0],\"semi_axes\":[65,100,140]}]}";
+static const char follow_up[] = "{" IMAGE ",\"prior\":{\"interval_months\":12}}";
+
+/* A solid nodule; `more` replaces what stands after the place. */
+#define NODULE(id, at, more) "{\"id\":\"" id "\",\"centre\":" at "," more "}"
+#define SOLID_9 "\"type\":\"solid\",\"status\":\"baseline\",\"mean_diameter_mm\":9,\"category\":\"4A\""
+#define CASE(nodules, category, management)                                                                  \
+    "{\"nodules\":[" nodules "],\"category\":\"" category "\",\"management\":\"" management "\"}"
+
+struct offence {
+    const char *config, *input, *pointer, *words; /* pointer NULL: nothing to refuse */
+};
+
+static void try(const struct offence *offence, enum host_op op)
+{
+    bool truth = op == HOST_CHECK_TRUTH;
+    const struct host_result *result =
+        bench_run(bench, op, offence->config, truth ? offence->input : NULL, truth ? NULL : offence->input);
+    if (!offence->pointer) {
+        if (result->status != HOST_OK)
+            fail_msg("refused: %s: %s: %s", offence->input, result->pointer, result->text.p);
+        return;
+    }
+    if (result->status != HOST_REFUSED)
+        fail_msg("not refused: %s", offence->input);
+    assert_string_equal(result->pointer, offence->pointer);
+    if (!strstr(result->text.p, offence->words))
+        fail_msg("%s does not say: %s", result->text.p, offence->words);
+}
+
+static void an_incoherent_truth_is_refused_at_its_place(void **state)
+{
+    static const struct offence offences[] = {
+        {config, CASE(NODULE("A", "[70,0,0]", SOLID_9), "4A", "ldct_3_months"), NULL, NULL},
+        {config, CASE("", "1", "ldct_12_months"), NULL, NULL},
+        {config, CASE("", "0", "complete_examination"), NULL, NULL},
+        {config, CASE("", "2", "ldct_12_months"), "/category", "most suspicious"},
+        {config, CASE("", "1", "ldct_6_months"), "/management", "does not follow"},
+        {config, CASE(NODULE("A", "[70,0,0]", SOLID_9), "4B", "pet_ct_or_tissue"), "/category",
+         "most suspicious"},
+        {config, CASE(NODULE("A", "[70,0,200]", SOLID_9), "4A", "ldct_3_months"), "/nodules/0/centre",
+         "image"},
+        {config, CASE(NODULE("A", "[-70,0,0]", SOLID_9), "4A", "ldct_3_months"), "/nodules/0/centre",
+         "lungs"},
+        {config,
+         CASE(NODULE("A", "[70,0,0]", SOLID_9) "," NODULE("A", "[70,0,50]", SOLID_9), "4A", "ldct_3_months"),
+         "/nodules/1/id", "already"},
+        {config,
+         CASE(NODULE(
+                  "A", "[70,0,0]",
+                  "\"type\":\"solid\",\"status\":\"baseline\",\"mean_diameter_mm\":7.9,\"category\":\"4A\""),
+              "4A", "ldct_3_months"),
+         "/nodules/0/category", "type, size and status"},
+        {config,
+         CASE(
+             NODULE("A", "[70,0,0]",
+                    "\"type\":\"part_solid\",\"status\":\"baseline\",\"mean_diameter_mm\":7,\"solid_mm\":7.5,"
+                    "\"category\":\"4A\""),
+             "4A", "ldct_3_months"),
+         "/nodules/0/solid_mm", "larger"},
+        {config,
+         CASE(NODULE("A", "[70,0,0]", SOLID_9 ",\"long_mm\":12,\"short_mm\":8"), "4A", "ldct_3_months"),
+         "/nodules/0/mean_diameter_mm", "long and the short"},
+        {config,
+         CASE(NODULE("A", "[70,0,0]", SOLID_9 ",\"long_mm\":8,\"short_mm\":10"), "4A", "ldct_3_months"),
+         "/nodules/0/mean_diameter_mm", "longer than"},
+        {follow_up, CASE(NODULE("A", "[70,0,0]", SOLID_9), "4A", "ldct_3_months"), "/nodules/0/status",
+         "prior examination"},
+        {config,
+         CASE(NODULE("A", "[70,0,0]",
+                     "\"type\":\"solid\",\"status\":\"new\",\"mean_diameter_mm\":9,\"category\":\"4B\""),
+              "4B", "pet_ct_or_tissue"),
+         "/nodules/0/status", "Without a prior"},
+        {follow_up,
+         CASE(NODULE("A", "[70,0,0]",
+                     "\"type\":\"solid\",\"status\":\"growing\",\"mean_diameter_mm\":9,"
+                     "\"prior_diameter_mm\":7.5,\"category\":\"4B\""),
+              "4B", "pet_ct_or_tissue"),
+         "/nodules/0/status", "contradicts"},
+        {"{\"match\":{\"mode\":\"inside\"},\"image\":{\"bounds_lps_mm\":[[10,-10],[-150,150],[-150,150]]}}",
+         CASE("", "1", "ldct_12_months"), "", "lower to the higher"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(offences) / sizeof(offences[0]); i++)
+        try(&offences[i], HOST_CHECK_TRUTH);
+}
+
+#define MARK(at, more) "{\"position\":" at "," more "}"
+
+static void an_impossible_answer_is_refused_at_its_place(void **state)
+{
+    static const struct offence offences[] = {
+        {config, CASE(MARK("[70,0,0]", SOLID_9), "4A", "ldct_3_months"), NULL, NULL},
+        /* wrong, but a reader may say it: that is for the grade */
+        {config, CASE(MARK("[-70,0,0]", SOLID_9), "1", "ldct_6_months"), NULL, NULL},
+        {config, CASE(MARK("[70,0,151]", SOLID_9), "4A", "ldct_3_months"), "/nodules/0/position", "image"},
+        {config, CASE(MARK("[70,0,0]", SOLID_9) "," MARK("[70.3,0,0]", SOLID_9), "4A", "ldct_3_months"),
+         "/nodules/1/position", "/nodules/0"},
+        {config, CASE(MARK("[70,0,0]", SOLID_9 ",\"solid_mm\":9.1"), "4A", "ldct_3_months"),
+         "/nodules/0/solid_mm", "larger"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(offences) / sizeof(offences[0]); i++)
+        try(&offences[i], HOST_CHECK_ANSWER);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_incoherent_truth_is_refused_at_its_place),
+        cmocka_unit_test(an_impossible_answer_is_refused_at_its_place),
+    };
+    return cmocka_run_group_tests(tests, open_bench, close_bench);
+}
