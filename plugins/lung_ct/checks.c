@@ -38,9 +38,7 @@ static bool outside_image(const struct lung_config *config, const int64_t point[
     return false;
 }
 
-/* --- Answer
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Answer ------------------------------------------------------------------------------------------ */
 
 /* Marks closer together than this are one mark, sent twice. */
 #define SAME_PLACE (LUNG_MM / 2)
@@ -79,9 +77,7 @@ enum overread_status lung_check_answer(const overread_host *host, const overread
     return OVERREAD_OK;
 }
 
-/* --- Truth
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- Truth ------------------------------------------------------------------------------------------- */
 
 static const char *config_objection(const struct lung_config *config)
 {

@@ -16,8 +16,7 @@ static struct lung_ruling undefined(void)
     return (struct lung_ruling){LUNG_NOT_DEFINED, undefined_rule};
 }
 
-/* --- By size alone, as at the first detection
- * ------------------------------------------------------------------ */
+/* --- By size alone, as at the first detection -------------------------------------------------------- */
 
 static struct lung_ruling solid_by_size(int mean)
 {
@@ -74,8 +73,7 @@ static bool crossed(const struct lung_reading *reading, struct lung_ruling *ret)
     return true;
 }
 
-/* --- Stable or smaller at follow-up
- * ------------------------------------------------------------------------------ */
+/* --- Stable or smaller at follow-up ------------------------------------------------------------------ */
 
 static struct lung_ruling stepped_down(const struct lung_reading *reading, enum lung_category now)
 {
@@ -111,8 +109,7 @@ static struct lung_ruling stable(const struct lung_reading *reading)
     return stepped_down(reading, by_size(reading->type, reading->mean, reading->solid).category);
 }
 
-/* --- One function a type
- * ------------------------------------------------------------------------------------------ */
+/* --- One function a type ----------------------------------------------------------------------------- */
 
 static struct lung_ruling solid_ruling(const struct lung_reading *reading)
 {
@@ -286,8 +283,7 @@ struct lung_ruling lung_category_of(const struct lung_reading *reading)
     return ruling;
 }
 
-/* --- Growth and management
- * ------------------------------------------------------------------------------------------ */
+/* --- Growth and management --------------------------------------------------------------------------- */
 
 const char *lung_growth_objection(const struct lung_reading *reading)
 {
@@ -336,9 +332,7 @@ bool lung_management_fits(enum lung_category category, bool large_solid, enum lu
     return false;
 }
 
-/* --- Words
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- Words ------------------------------------------------------------------------------------------- */
 
 const char *lung_category_text(int category)
 {

@@ -46,9 +46,7 @@ bool lung_in_lungs(const struct lung_config *config, const int64_t point[3])
     return config->lung_count == 0;
 }
 
-/* --- Values
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Values ------------------------------------------------------------------------------------------ */
 
 /* An absent member leaves *ret alone. */
 static bool read_name(const overread_value *object, const char *member, const char *const *names, int count,
@@ -105,9 +103,7 @@ static bool read_semi_axes(const overread_value *value, int64_t ret[3])
     return true;
 }
 
-/* --- Config
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- Config ------------------------------------------------------------------------------------------ */
 
 static bool read_match(const overread_value *value, struct lung_config *ret)
 {
@@ -164,8 +160,7 @@ bool lung_model_config(const overread_value *value, struct lung_config *ret)
     return true;
 }
 
-/* --- Nodules
- * -------------------------------------------------------------------------------------------------------- */
+/* --- Nodules ----------------------------------------------------------------------------------------- */
 
 static const char *const types[] = {"solid",  "part_solid", "ground_glass", "juxtapleural",
                                     "airway", "cyst",       "benign"};

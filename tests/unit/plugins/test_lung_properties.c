@@ -40,8 +40,7 @@ static int below(int limit)
     return (int)(random_state % (uint64_t)limit);
 }
 
-/* --- Random cases
- * --------------------------------------------------------------------------------------------------- */
+/* --- Random cases ------------------------------------------------------------------------------------ */
 
 static const char *const types[] = {"solid",  "part_solid", "ground_glass", "juxtapleural",
                                     "airway", "cyst",       "benign"};
@@ -192,8 +191,7 @@ static void triple_drop(struct triple *triple)
     json_decref(triple->answer);
 }
 
-/* --- Properties
- * ----------------------------------------------------------------------------------------------------- */
+/* --- Properties -------------------------------------------------------------------------------------- */
 
 static void the_truth_as_answer_earns_all_points_and_nothing_earns_more(void **state)
 {
