@@ -1,7 +1,10 @@
+/* The fortified longjmp takes a jump to another stack for a corrupted one. */
+#undef _FORTIFY_SOURCE
 #include "base/fiber.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -24,10 +27,13 @@
 /* Stacks that a thread keeps for its next fibers. */
 #define POOL_MAX 256
 
-/* A place that control can leave and come back to: the thread's own stack, or a fiber's. */
+/* A place that control can leave and come back to: the thread's own stack, or a fiber's. A stack is entered
+ * by setcontext the first time and by _longjmp ever after: unlike swapcontext, that one leaves the signal
+ * mask alone and so needs no system call. */
 struct place {
-    ucontext_t context;
-    const void *stack; /* lowest address and size, for AddressSanitizer */
+    jmp_buf left_at;
+    const ucontext_t *first; /* NULL once it has been entered */
+    const void *stack;       /* lowest address and size, for AddressSanitizer */
     size_t stack_size;
     void *fake_stack;
     void *tsan_fiber;
@@ -40,6 +46,7 @@ enum fiber_state { FIBER_POOLED, FIBER_RUNNING, FIBER_WAITING };
  *     | guard page | stack, growing down  <- | struct fiber | */
 struct fiber {
     struct place place;
+    ucontext_t context;    /* of the first entry */
     struct place *resumer; /* who gets control back at the next wait or end */
     struct thread_fibers *thread;
     struct fiber *next_pooled;
@@ -73,20 +80,31 @@ static void arrived(struct place *here)
 #endif
 }
 
+_Noreturn static void go(struct place *to)
+{
+    const ucontext_t *first = to->first;
+    if (!first)
+        _longjmp(to->left_at, 1);
+    to->first = NULL;
+    setcontext(first);
+    die_errno("setcontext", errno);
+}
+
 static void switch_place(struct place *from, struct place *to)
 {
     from->log_context = log_context_get();
     log_context(to->log_context);
     fibers.left = from;
+    if (_setjmp(from->left_at) == 0) {
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(&from->fake_stack, to->stack, to->stack_size);
+        __sanitizer_start_switch_fiber(&from->fake_stack, to->stack, to->stack_size);
 #endif
 #if defined(__SANITIZE_THREAD__)
-    from->tsan_fiber = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(to->tsan_fiber, 0);
+        from->tsan_fiber = __tsan_get_current_fiber();
+        __tsan_switch_to_fiber(to->tsan_fiber, 0);
 #endif
-    if (swapcontext(&from->context, &to->context) < 0)
-        die_errno("swapcontext", errno);
+        go(to);
+    }
     arrived(from);
 }
 
@@ -160,14 +178,15 @@ static struct fiber *create(void)
 #if defined(__SANITIZE_THREAD__)
     fiber->place.tsan_fiber = __tsan_create_fiber(0);
 #endif
-    if (getcontext(&fiber->place.context) < 0)
+    if (getcontext(&fiber->context) < 0)
         die_errno("getcontext", errno);
-    fiber->place.context.uc_stack.ss_sp = mapping + page;
-    fiber->place.context.uc_stack.ss_size = STACK_SIZE - head;
-    fiber->place.context.uc_link = NULL;
+    fiber->context.uc_stack.ss_sp = mapping + page;
+    fiber->context.uc_stack.ss_size = STACK_SIZE - head;
+    fiber->context.uc_link = NULL;
     uintptr_t address = (uintptr_t)fiber;
-    makecontext(&fiber->place.context, (void (*)(void))(void *)trampoline, 2, (unsigned)(address >> 32),
+    makecontext(&fiber->context, (void (*)(void))(void *)trampoline, 2, (unsigned)(address >> 32),
                 (unsigned)(address & 0xFFFFFFFF));
+    fiber->place.first = &fiber->context;
     return fiber;
 }
 
