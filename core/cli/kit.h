@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include "cli/cli.h"
 
-/* `overread plugin try FILE.so --truth T`: the operand comes before the options, or after them. The operand, or NULL
- * after a message. */
+/* `overread plugin try FILE.so --truth T`: the operand comes before the options, or after them. The operand,
+ * or NULL after a message. */
 const char *kit_options(int argc, char **argv, const struct cli_option *options);
 
 int kit_new(struct cli *cli, int argc, char **argv);

@@ -62,16 +62,16 @@ static int check_name(const char *name, struct error *err)
                          "A plugin's name has 1 to 64 of a-z, 0-9, _ and begins with a letter: lung_ct.");
     for (size_t i = 0; i < sizeof(taken) / sizeof(*taken); i++)
         if (strcmp(name, taken[i]) == 0)
-            return error_set(err, ERROR_INVALID, "bad_name", "NAME", "\"%s\" is taken by Meson: choose another name.",
-                             name);
+            return error_set(err, ERROR_INVALID, "bad_name", "NAME",
+                             "\"%s\" is taken by Meson: choose another name.", name);
     return 0;
 }
 
 static int fail(struct error *err, const char *path)
 {
     bool exists = errno == EEXIST;
-    return error_set(err, exists ? ERROR_CONFLICT : ERROR_INVALID, exists ? "exists" : "cannot_write", "NAME", "%s: %s.",
-                     path, strerrordesc_np(errno));
+    return error_set(err, exists ? ERROR_CONFLICT : ERROR_INVALID, exists ? "exists" : "cannot_write", "NAME",
+                     "%s: %s.", path, strerrordesc_np(errno));
 }
 
 static int write_file(const char *path, const struct buffer *bytes, struct error *err)
@@ -93,7 +93,8 @@ static int write_file(const char *path, const struct buffer *bytes, struct error
     return 0;
 }
 
-static int write_template(struct arena *arena, const char *folder, const char *name, size_t i, struct error *err)
+static int write_template(struct arena *arena, const char *folder, const char *name, size_t i,
+                          struct error *err)
 {
     struct buffer path, bytes;
     buffer_init(&path, 4096);

@@ -45,7 +45,8 @@ static void run_isolated(struct trial *t)
     loop_destroy(loop);
 }
 
-static int read_part(struct trial *t, const char *name, const char *path, enum grading_schema which, struct text *ret)
+static int read_part(struct trial *t, const char *name, const char *path, enum grading_schema which,
+                     struct text *ret)
 {
     json_t *json;
     json_error_t where;
@@ -54,8 +55,8 @@ static int read_part(struct trial *t, const char *name, const char *path, enum g
     if (!json && where.line < 0)
         return error_set(&t->err, ERROR_NOT_FOUND, "no_such_file", name, "%s", where.text);
     if (!json)
-        return error_set(&t->err, ERROR_INVALID, "malformed_json", name, "%s: line %d, column %d: %s", path, where.line,
-                         where.column, where.text);
+        return error_set(&t->err, ERROR_INVALID, "malformed_json", name, "%s: line %d, column %d: %s", path,
+                         where.line, where.column, where.text);
     int rc = grading_validate(t->plugin, which, json, name, &t->err);
     if (rc == 0)
         *ret = json_render(t->arena, json);
@@ -108,10 +109,10 @@ void kit_print_grade(const json_t *grade)
     size_t i;
     json_t *finding;
     const json_t *metrics = json_object_get(grade, "metrics");
-    printf("%.3f of %.3f points; the read counts as %s.\n", number(grade, "points"), number(grade, "max_points"),
+    printf("%.3f of %.3f points; the read counts as %s.\n", number(grade, "points"),
+           number(grade, "max_points"),
            json_is_true(json_object_get(grade, "correct")) ? "correct" : "wrong");
-    json_array_foreach(json_object_get(grade, "findings"), i, finding)
-        print_finding(finding);
+    json_array_foreach(json_object_get(grade, "findings"), i, finding) print_finding(finding);
     if (json_object_size(metrics))
         puts("\nMetrics");
     for (void *m = json_object_iter((json_t *)(uintptr_t)metrics); m;
@@ -131,7 +132,8 @@ static void print(const struct trial *t, bool as_json)
         json_dumpf(grade, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
         putchar('\n');
     } else {
-        printf("%s, version %s, rules revision %d\n", t->plugin->title, t->plugin->version, t->plugin->rules_revision);
+        printf("%s, version %s, rules revision %d\n", t->plugin->title, t->plugin->version,
+               t->plugin->rules_revision);
         kit_print_grade(grade);
     }
     json_decref(grade);

@@ -1,0 +1,272 @@
+"""The author's kit: overread plugin new, check and try. Each check of the conformance run is seen failing, on the
+scaffold with one thing broken in it."""
+import json
+import re
+import subprocess
+
+import pytest
+from support.server import GRADER, OVERREAD, PLUGINS, ROOT, environment
+
+CHECKS = ["manifest", "exports", "imports", "head", "abi", "cases", "golden", "repeats", "processes", "time_zone",
+          "locale", "keys", "rounding", "truncations", "mutations", "allocations", "threads", "worker", "limits",
+          "truth_as_answer", "empty_answer"]
+FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden",
+         "-ffp-contract=off"]
+
+
+def overread(*arguments, **options):
+    return subprocess.run([OVERREAD, *map(str, arguments)], env={**environment(), "OVERREAD_GRADER": str(GRADER)},
+                          capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, **options)
+
+
+def compile_plugin(folder, *flags):
+    library = folder / f"{folder.name}.so"
+    subprocess.run(["cc", *FLAGS, *flags, f"-I{ROOT}/include", f"{folder.name}.c", "-o", library, "-lm"], check=True,
+                   cwd=folder)
+    return library
+
+
+@pytest.fixture
+def scaffold(tmp_path):
+    result = overread("plugin", "new", "wrist_xr", "--dir", tmp_path)
+    assert result.returncode == 0, result.stderr
+    return tmp_path / "wrist_xr"
+
+
+def check(library, *options):
+    """Exit status, and the outcome of each check: (word, what stands behind the colon)."""
+    result = overread("plugin", "check", library, *options)
+    lines = result.stdout.splitlines()
+    outcomes = {m[2]: (m[1], m[3] or "") for line in lines
+                if (m := re.fullmatch(r"(ok|FAILED|skipped) (\w+)(?:: (.*))?", line))}
+    words = [word for word, _ in outcomes.values()]
+    assert lines and lines[-1] == f"{words.count('ok')} passed, {words.count('FAILED')} failed", result.stdout + result.stderr
+    assert result.returncode == (1 if "FAILED" in words else 0)
+    assert list(outcomes) == CHECKS
+    return outcomes
+
+
+def failed(outcomes):
+    return {name for name, (word, _) in outcomes.items() if word == "FAILED"}
+
+
+# --- new ---------------------------------------------------------------------------------------------------------
+
+def test_a_new_plugin_builds_as_strict_c11_and_passes_every_check(scaffold):
+    outcomes = check(compile_plugin(scaffold, "-pedantic", "-Wconversion", "-Wshadow"))
+    skipped = {name for name, (word, _) in outcomes.items() if word == "skipped"}
+    assert not failed(outcomes) and skipped <= {"locale"}
+
+
+def test_a_new_plugin_needs_the_public_header_only(scaffold):
+    includes = re.findall(r"#include (.*)", (scaffold / "wrist_xr.c").read_text())
+    assert includes == ["<overread/plugin.h>", "<stdbool.h>", "<stdio.h>", "<string.h>"]
+    assert "@NAME@" not in "".join(path.read_text() for path in scaffold.rglob("*") if path.is_file())
+
+
+def test_a_new_plugin_builds_with_meson_and_its_test_is_the_conformance_run(scaffold):
+    env = {**environment(), "OVERREAD_GRADER": str(GRADER)}
+    for command in (["meson", "setup", "build", f"-Doverread_include={ROOT}/include", f"-Doverread={OVERREAD}"],
+                    ["meson", "test", "-C", "build", "-v"]):
+        result = subprocess.run(command, cwd=scaffold, env=env, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert "passed, 0 failed" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["", "Wrist", "wrist-xr", "1wrist", "../wrist", "wrist/xr", "a" * 65, "test", "all"])
+def test_a_bad_name_is_refused_and_leaves_nothing_behind(tmp_path, name):
+    result = overread("plugin", "new", name, "--dir", tmp_path)
+    assert result.returncode == 1 and "bad_name at NAME" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_exists_is_not_written_over(scaffold):
+    (scaffold / "wrist_xr.c").write_text("mine")
+    result = overread("plugin", "new", "wrist_xr", "--dir", scaffold.parent)
+    assert result.returncode == 1 and "exists" in result.stderr
+    assert (scaffold / "wrist_xr.c").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", [["new"], ["new", "a", "b"], ["check"], ["check", "a.so", "--seed", "x"],
+                                       ["try"], ["try", "a.so"], ["try", "a.so", "--truth", "t", "--nonsense"]])
+def test_a_command_line_that_is_wrong_ends_with_2_and_the_usage(arguments):
+    result = overread("plugin", *arguments)
+    assert result.returncode == 2 and "usage: overread plugin" in result.stderr
+
+
+# --- try ---------------------------------------------------------------------------------------------------------
+
+def attempt(folder, library, *options, case="found", **files):
+    parts = {part: files.get(part, folder / f"golden/{case}/{part}.json") for part in ("truth", "answer", "config")}
+    return overread("plugin", "try", library, *(word for part, path in parts.items() for word in (f"--{part}", path)),
+                    *options)
+
+
+def test_trying_an_answer_tells_a_person_what_was_right_and_why(scaffold):
+    result = attempt(scaffold, compile_plugin(scaffold))
+    assert result.returncode == 0, result.stderr
+    for words in ("2.000 of 2.000 points; the read counts as correct", "RIGHT  found  1.000 of 1.000",
+                  "Your mark lies 5 pixels from the centre", "Rule: One point for a mark", "distance_px: 5.000000"):
+        assert words in result.stdout
+    missed = scaffold / "missed.json"
+    missed.write_text('{"abnormal": false}')
+    result = attempt(scaffold, compile_plugin(scaffold), answer=missed)
+    for words in ("counts as wrong", "MISSED  missed  0.000 of 1.000", "Look again: The abnormality's centre",
+                  "distance_px: undefined, nothing was marked"):
+        assert words in result.stdout
+
+
+def test_trying_as_json_gives_an_expectation(scaffold):
+    result = attempt(scaffold, compile_plugin(scaffold), "--json")
+    assert result.stdout == (scaffold / "golden/found/expected.json").read_text()
+    folder = ROOT / "plugins/prostate_mri"
+    result = attempt(folder, PLUGINS / "prostate_mri/prostate_mri.so", "--json", case="two_lesions")
+    assert json.loads(result.stdout) == json.loads((folder / "golden/two_lesions/expected.json").read_text())
+
+
+@pytest.mark.parametrize(("part", "text", "place"), [
+    ("answer", '{"abnormal": 1}', "schema at answer/abnormal:"),
+    ("answer", '{"abnormal": true, "mark": [600, 1]}', "incoherent at answer/mark:"),
+    ("truth", '{"abnormal": true}', "incoherent at truth/centre:"),
+    ("truth", '{"abnormal": tru}', "malformed_json at truth:"),
+    ("config", '{"width": 512, "height": 512}', "schema at config/tolerance:"),
+])
+def test_what_is_wrong_with_the_input_is_named_by_its_place(scaffold, part, text, place):
+    path = scaffold / "input.json"
+    path.write_text(text)
+    result = attempt(scaffold, compile_plugin(scaffold), **{part: path})
+    assert result.returncode == 1 and place in result.stderr and not result.stdout
+
+
+def test_files_that_are_not_there_are_named(scaffold, tmp_path):
+    result = attempt(scaffold, tmp_path / "nothing.so")
+    assert result.returncode == 1 and "no_such_file at FILE.so" in result.stderr
+    library = compile_plugin(scaffold)
+    result = attempt(scaffold, library, truth=tmp_path / "nothing.json")
+    assert result.returncode == 1 and "no_such_file at truth" in result.stderr
+    (scaffold / "manifest.json").unlink()
+    result = attempt(scaffold, library)
+    assert result.returncode == 1 and "no_manifest at manifest.json" in result.stderr
+
+
+def test_a_plugin_that_does_what_it_may_not_is_ended_and_the_call_is_named(scaffold):
+    result = attempt(scaffold, broken(scaffold, "worker"))
+    assert result.returncode == 1 and "grader_failed" in result.stderr and "a call that is denied: access" in result.stderr
+
+
+def test_no_folder_is_left_behind(scaffold, tmp_path):
+    library = compile_plugin(scaffold)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    parts = [word for part in ("truth", "answer", "config") for word in (f"--{part}", scaffold / f"golden/found/{part}.json")]
+    result = subprocess.run([OVERREAD, "plugin", "try", library, *parts], capture_output=True, timeout=300,
+                            env={**environment(), "OVERREAD_GRADER": str(GRADER), "TMPDIR": str(folder)})
+    assert result.returncode == 0 and not list(folder.iterdir())
+
+
+# --- check: each seen failing ------------------------------------------------------------------------------------
+
+GRADE = "    if (!findings || !metric)\n        return OVERREAD_NO_MEMORY;\n"
+FOUND = "    distance = distance_of(&truth->at, &answer->at);\n"
+ENTRY = "const overread_plugin *overread_plugin_entry(void)"
+# name: [(file, what stands there, what it becomes)], words of the failure
+BROKEN = {
+    "manifest": ([("manifest.json", '"type": "object"', '"type": "objekt"')], "/schemas/"),
+    "exports": ([("wrist_xr.c", ENTRY, f"OVERREAD_EXPORT int another;\nint another = 1;\n{ENTRY}")], 'it exports "another"'),
+    "imports": ([("wrist_xr.c", "#include <string.h>", "#include <string.h>\n#include <time.h>"),
+                 ("wrist_xr.c", GRADE, GRADE + "    if (time(NULL) == 1)\n        return OVERREAD_BUG;\n")], "time()"),
+    "head": ([("wrist_xr.c", '.version = "0.1.0"', '.version = "0.2.0"')], "version is not the manifest's"),
+    "abi": ([("wrist_xr.c", ".abi_major = OVERREAD_ABI_MAJOR", ".abi_major = 2")], "abi 2.0 is not supported"),
+    "cases": ([("golden/found/answer.json", "[203, 304]", "[203, 304, 1]")], "found: answer/mark"),
+    "golden": ([("wrist_xr.c", "Your decision is right.", "Your decision is good.")], 'the grade has `"text": "Your decision is good.'),
+    "repeats": ([("wrist_xr.c", FOUND, FOUND + "    static int calls;\n    distance += calls++ > 0;\n")], "after other cases"),
+    "processes": ([("wrist_xr.c", FOUND, FOUND + "    distance += (int)(((uintptr_t)&integer >> 12) & 0xffff);\n")],
+                  "in a fresh process"),
+    "time_zone": ([("wrist_xr.c", "#include <string.h>", "#include <stdlib.h>\n#include <string.h>"),
+                   ("wrist_xr.c", FOUND, FOUND + '    distance += getenv("TZ") ? (int)strlen(getenv("TZ")) : 0;\n')],
+                  "in a fresh process with TZ="),
+    "locale": ([("wrist_xr.c", "#include <string.h>", "#include <locale.h>\n#include <string.h>"),
+                ("wrist_xr.c", FOUND, FOUND + "    distance += (int)strlen(setlocale(LC_CTYPE, NULL)) - 1;\n")],
+               "in a fresh process with LC_ALL="),
+    "keys": ([("wrist_xr.c", FOUND, FOUND + "    distance += input->config->as.members[0].name > "
+                                            "input->config->as.members[1].name;\n")], "members in another order"),
+    "rounding": ([("wrist_xr.c", "#include <stdbool.h>", "#include <math.h>\n#include <stdbool.h>"),
+                  ("wrist_xr.c", "(int64_t)distance * 1000000;", "(int64_t)nearbyint((distance + tolerance / 1e9) / 3.0 * 1e6);")],
+                 "when arithmetic rounds"),
+    "truncations": ([("wrist_xr.c", FOUND, FOUND + "    if (tolerance < 15)\n        __builtin_trap();\n")], "damaged text"),
+    "mutations": ([("wrist_xr.c", "    if (!answer->at.given) {\n",
+                    '    if (!answer->at.given) {\n        finding->answer_pointer = "/mark";\n')], "mutation"),
+    "allocations": ([("wrist_xr.c", GRADE, "")], "without its allocation 1 of 3"),
+    "threads": ([("wrist_xr.c", FOUND, FOUND + "    static volatile int kept;\n    kept = distance;\n"
+                  "    for (volatile int i = 0; i < 20000; i++)\n        ;\n    distance = kept;\n")], "keeps state"),
+    "worker": ([("wrist_xr.c", "#include <stdbool.h>", "#include <stdbool.h>\nextern int access(const char *path, int mode);"),
+                ("wrist_xr.c", FOUND, FOUND + '    distance += access("/etc/hostname", 4) > 0;\n')], "grader_failed"),
+    "limits": ([("manifest.json", '"mark": {', '"others": {"type": "array", "items": {"type": "integer"}}, "mark": {'),
+                ("golden/found/answer.json", '"mark"', '"others": [1], "mark"'),
+                ("wrist_xr.c", GRADE, GRADE + '    if (member(input->answer, "others") && '
+                 'member(input->answer, "others")->count > 1000)\n        for (volatile int i = 0;; i++)\n            ;\n')],
+               "grader_timeout"),
+    "truth_as_answer": ([("wrist_xr.c", FOUND, FOUND + "    distance = distance ? distance : 100;\n")],
+                        "who sends the truth earns 1.000 of 2.000 points"),
+    "empty_answer": ([("wrist_xr.c", "    if (!answer->at.given) {\n", "    if (!answer->at.given) {\n"
+                       "        finding->points_milli = finding->max_points_milli = 5000;\n")],
+                     "an empty answer earns 6.000 points, the truth 2.000"),
+}
+
+
+def broken(folder, name):
+    for file, old, new in BROKEN[name][0]:
+        text = (folder / file).read_text()
+        assert old in text, f"{name}: the scaffold has no {old!r} in {file}"
+        (folder / file).write_text(text.replace(old, new, 1))
+    return compile_plugin(folder)
+
+
+def test_there_is_a_broken_plugin_for_each_check():
+    assert list(BROKEN) == CHECKS
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_plugin_that_is_broken_fails_the_check_that_is_for_it(scaffold, name):
+    second = scaffold / "golden/far_off"
+    second.mkdir()
+    for part in ("config", "truth"):
+        (second / f"{part}.json").write_text((scaffold / f"golden/found/{part}.json").read_text())
+    (second / "answer.json").write_text('{"abnormal": true, "mark": [10, 20]}')
+    (second / "expected.json").write_text(attempt(scaffold, compile_plugin(scaffold), "--json", case="far_off").stdout)
+    outcomes = check(broken(scaffold, name), "--seed", 1)
+    assert outcomes[name][0] == "FAILED" and BROKEN[name][1] in outcomes[name][1], outcomes
+
+
+def test_a_crash_fails_its_check_alone_and_leaves_the_input_to_try(scaffold, tmp_path):
+    library = broken(scaffold, "truncations")
+    result = overread("plugin", "check", library, "--seed", 5)
+    line = re.search(r"FAILED mutations: .* while .* \(again with --seed 5\)\n    overread (plugin try .*)", result.stdout)
+    assert line and "ok golden" in result.stdout and "ok repeats" in result.stdout
+    assert "SIG" in line[0] or "ended with status" in line[0]
+    again = overread(*line[1].split())
+    assert again.returncode == 1 and "grader_failed" in again.stderr
+
+
+def test_the_seed_repeats_a_run(scaffold):
+    library = broken(scaffold, "mutations")
+    runs = [overread("plugin", "check", library, "--seed", seed).stdout for seed in (3, 3, 4)]
+    place = [re.search(r"FAILED mutations: (.*)", run)[1] for run in runs]
+    assert place[0] == place[1] != place[2]
+
+
+def test_without_golden_cases_the_run_fails_and_says_where_it_looked(scaffold):
+    outcomes = check(compile_plugin(scaffold), "--cases", scaffold / "none")
+    assert failed(outcomes) == {"cases"} and "--cases DIR" in outcomes["cases"][1]
+    assert outcomes["golden"][0] == "skipped"
+
+
+def test_the_prostate_plugin_conforms():
+    outcomes = check(PLUGINS / "prostate_mri/prostate_mri.so", "--cases", ROOT / "plugins/prostate_mri/golden")
+    assert not failed(outcomes)
+    assert sum(word == "ok" for word, _ in outcomes.values()) >= 18
+
+
+def test_the_server_cannot_load_a_plugin():
+    names = subprocess.run(["nm", "-D", "--undefined-only", OVERREAD], capture_output=True, text=True, check=True).stdout
+    assert not re.search(r"\bdlm?open\b", names)
