@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -17,6 +18,13 @@ static const char truncated_end[] = ",\"truncated\":true}\n";
 
 static atomic_int threshold = LOG_LEVEL_INFO;
 static _Thread_local const char *context;
+
+/* No more than what is atomic on a pipe, so that no other thread's or process's line lands inside one. */
+static _Thread_local struct {
+    bool on;
+    size_t len;
+    char bytes[PIPE_BUF];
+} pending;
 
 void log_set_level(enum log_level level)
 {
@@ -87,11 +95,40 @@ static bool add_field(struct buffer *line, const char *name, const char *value)
     return true;
 }
 
-static void write_line(const struct buffer *line)
+static void write_bytes(const char *p, size_t len)
 {
     /* Nobody is left to tell when stderr is gone. */
-    while (write(STDERR_FILENO, line->p, line->len) < 0 && errno == EINTR)
+    while (write(STDERR_FILENO, p, len) < 0 && errno == EINTR)
         ;
+}
+
+void log_flush(void)
+{
+    int saved_errno = errno;
+    if (pending.len > 0)
+        write_bytes(pending.bytes, pending.len);
+    pending.len = 0;
+    errno = saved_errno;
+}
+
+void log_buffer(bool on)
+{
+    log_flush();
+    pending.on = on;
+}
+
+static void put_line(const struct buffer *line, bool urgent)
+{
+    if (pending.len + line->len > sizeof(pending.bytes))
+        log_flush();
+    if (!pending.on || line->len > sizeof(pending.bytes)) {
+        write_bytes(line->p, line->len);
+        return;
+    }
+    memcpy(pending.bytes + pending.len, line->p, line->len);
+    pending.len += line->len;
+    if (urgent)
+        log_flush();
 }
 
 void log_line(enum log_level level, const char *event, ...)
@@ -117,7 +154,7 @@ void log_line(enum log_level level, const char *event, ...)
 
     line.max = LINE_MAX_BYTES;
     buffer_puts(&line, complete ? "}\n" : truncated_end);
-    write_line(&line);
+    put_line(&line, level >= LOG_LEVEL_WARNING);
     buffer_finish(&line);
     errno = saved_errno;
 }

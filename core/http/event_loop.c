@@ -126,16 +126,22 @@ static int shut_when_idle(h2o_req_t *h2o, void *arg)
     return 0;
 }
 
+static void turn(struct http_loop *loop, int32_t max_wait_ms)
+{
+    h2o_evloop_run(loop->evloop, max_wait_ms);
+    log_flush();
+}
+
 /* Runs until the drain is over: true when nothing is left. */
 static bool run(struct http_loop *loop)
 {
     while (!loop->draining)
-        h2o_evloop_run(loop->evloop, INT32_MAX);
+        turn(loop, INT32_MAX);
     while (loop->connections > 0 || loop->in_flight > 0) {
         if (clock_monotonic_ns() > loop->deadline_ns)
             return false;
         loop->server->globalconf.http1.callbacks.foreach_request(&loop->context, shut_when_idle, NULL);
-        h2o_evloop_run(loop->evloop, DRAIN_TICK_MS);
+        turn(loop, DRAIN_TICK_MS);
     }
     return true;
 }
@@ -214,7 +220,10 @@ void *event_loop_main(void *arg)
     loop->listener = h2o_evloop_socket_create(loop->evloop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
     loop->listener->data = loop;
     h2o_socket_read_start(loop->listener, on_accept);
-    if (run(loop)) {
+    log_buffer(true);
+    bool clean = run(loop);
+    log_buffer(false);
+    if (clean) {
         teardown(loop, true);
         return NULL;
     }

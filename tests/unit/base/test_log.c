@@ -1,6 +1,9 @@
 #include "testing.h"
 
 #include <jansson.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 
@@ -107,6 +110,128 @@ static void a_line_is_bounded_and_says_that_it_was_cut(void **state)
     json_decref(line);
 }
 
+/* --- Buffered ------------------------------------------------------------------------------------------ */
+
+static void log_number(enum log_level level, int n, const char *more)
+{
+    char number[16];
+    snprintf(number, sizeof(number), "%d", n);
+    log_line(level, "counted", "#n", number, "more", more, NULL);
+}
+
+/* What has been written so far. */
+static off_t written(const struct capture *capture)
+{
+    return lseek(capture->into, 0, SEEK_END);
+}
+
+/* Asserts that every line is whole and that their numbers are those from `from`, each once; returns the next.
+ */
+static int assert_counted(const char *said, int from)
+{
+    while (*said) {
+        const char *end = strchr(said, '\n');
+        assert_non_null(end);
+        json_t *line = json_loadb(said, (size_t)(end - said), 0, NULL);
+        assert_non_null(line);
+        assert_int_equal(json_integer_value(json_object_get(line, "n")), from++);
+        json_decref(line);
+        said = end + 1;
+    }
+    return from;
+}
+
+static void buffered_lines_are_written_when_flushed(void **state)
+{
+    (void)state;
+    struct capture capture;
+    capture_start(&capture, STDERR_FILENO);
+    log_buffer(true);
+    log_number(LOG_LEVEL_INFO, 0, "");
+    log_number(LOG_LEVEL_INFO, 1, "");
+    off_t before = written(&capture);
+    log_flush();
+    off_t after = written(&capture);
+    log_flush();
+    off_t again = written(&capture);
+    log_number(LOG_LEVEL_INFO, 2, "");
+    log_buffer(false);
+    log_number(LOG_LEVEL_INFO, 3, "");
+    const char *said = capture_end(&capture);
+    assert_int_equal(before, 0);
+    assert_true(after > 0);
+    assert_int_equal(again, after);
+    assert_int_equal(assert_counted(said, 0), 4);
+}
+
+static void a_warning_is_written_at_once_behind_what_came_before_it(void **state)
+{
+    (void)state;
+    struct capture capture;
+    capture_start(&capture, STDERR_FILENO);
+    log_buffer(true);
+    log_number(LOG_LEVEL_INFO, 0, "");
+    log_number(LOG_LEVEL_WARNING, 1, "");
+    log_number(LOG_LEVEL_INFO, 2, "");
+    log_number(LOG_LEVEL_ERROR, 3, "");
+    log_number(LOG_LEVEL_INFO, 4, "");
+    const char *said = capture_end(&capture); /* the last one is still held back */
+    assert_int_equal(assert_counted(said, 0), 4);
+    capture_start(&capture, STDERR_FILENO);
+    log_buffer(false);
+    assert_int_equal(assert_counted(capture_end(&capture), 4), 5);
+}
+
+/* Each write to the socket is one packet. */
+static void no_buffered_line_is_lost_reordered_or_torn(void **state)
+{
+    (void)state;
+    static char bytes[LINE_MAX * 8], big[3000];
+    int ends[2], saved = dup(STDERR_FILENO), next = 0, packets = 0;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+    memset(big, '\x01', 1000); /* six bytes each when escaped: longer than the buffer */
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    log_buffer(true);
+    for (int i = 0; i < 150; i++)
+        log_number(LOG_LEVEL_INFO, i,
+                   i % 50 == 25 ? big
+                   : i % 7      ? ""
+                                : "somewhat longer than the others are");
+    log_buffer(false);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    for (ssize_t n; (n = read(ends[0], bytes, sizeof(bytes) - 1)) > 0; packets++) {
+        bytes[n] = '\0';
+        assert_true(n <= PIPE_BUF || strchr(bytes, '\n') == bytes + n - 1);
+        next = assert_counted(bytes, next);
+    }
+    close(ends[0]);
+    assert_int_equal(next, 150);
+    assert_true(packets < 15);
+}
+
+static void *log_elsewhere(void *arg)
+{
+    (void)arg;
+    log_number(LOG_LEVEL_INFO, 0, "");
+    return NULL;
+}
+
+static void one_threads_buffer_does_not_hold_back_another_thread(void **state)
+{
+    (void)state;
+    struct capture capture;
+    pthread_t thread;
+    capture_start(&capture, STDERR_FILENO);
+    log_buffer(true);
+    log_number(LOG_LEVEL_INFO, 1, "");
+    assert_int_equal(pthread_create(&thread, NULL, log_elsewhere, NULL), 0);
+    pthread_join(thread, NULL);
+    log_buffer(false);
+    assert_int_equal(assert_counted(capture_end(&capture), 0), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +240,10 @@ int main(void)
         cmocka_unit_test(the_request_id_is_added_while_it_is_set),
         cmocka_unit_test(lines_below_the_level_are_not_written),
         cmocka_unit_test(a_line_is_bounded_and_says_that_it_was_cut),
+        cmocka_unit_test(buffered_lines_are_written_when_flushed),
+        cmocka_unit_test(a_warning_is_written_at_once_behind_what_came_before_it),
+        cmocka_unit_test(no_buffered_line_is_lost_reordered_or_torn),
+        cmocka_unit_test(one_threads_buffer_does_not_hold_back_another_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
