@@ -10,7 +10,9 @@ CREATE TABLE reads (
     case_version  int NOT NULL,
     modality      text NOT NULL REFERENCES modalities,
     state         text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'awaiting_grade', 'graded')),
-    attempt       int NOT NULL CHECK (attempt > 0), -- this person's n-th read of this case, whatever the tenant
+    -- This person's n-th submitted read of this case, whatever the tenant: whoever has been shown the truth once is no
+    -- first reader any more. Settled at submission; what stands here before is a forecast.
+    attempt       int NOT NULL CHECK (attempt > 0),
     opened_at     timestamptz NOT NULL DEFAULT now(),
     submitted_at  timestamptz,
     submission_no bigint UNIQUE,               -- orders submissions without ties
@@ -30,7 +32,7 @@ CREATE INDEX reads_attempts ON reads (person_id, case_id);
 CREATE TABLE drafts (
     tenant_id uuid NOT NULL,
     read_id   uuid NOT NULL,
-    draft     jsonb NOT NULL,
+    draft     json NOT NULL,                   -- as it was sent: it comes back the same
     saved_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, read_id),
     FOREIGN KEY (tenant_id, read_id) REFERENCES reads
@@ -63,10 +65,10 @@ CREATE FUNCTION reads_write_once() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.submitted_at IS NOT NULL AND (NEW.answer IS DISTINCT FROM OLD.answer
             OR NEW.submitted_at IS DISTINCT FROM OLD.submitted_at OR NEW.submission_no <> OLD.submission_no
-            OR NEW.answer_sha256 <> OLD.answer_sha256 OR NEW.state = 'open')
-       OR (NEW.tenant_id, NEW.read_id, NEW.person_id, NEW.case_id, NEW.case_version, NEW.attempt, NEW.opened_at)
+            OR NEW.answer_sha256 <> OLD.answer_sha256 OR NEW.state = 'open' OR NEW.attempt <> OLD.attempt)
+       OR (NEW.tenant_id, NEW.read_id, NEW.person_id, NEW.case_id, NEW.case_version, NEW.opened_at)
           IS DISTINCT FROM
-          (OLD.tenant_id, OLD.read_id, OLD.person_id, OLD.case_id, OLD.case_version, OLD.attempt, OLD.opened_at) THEN
+          (OLD.tenant_id, OLD.read_id, OLD.person_id, OLD.case_id, OLD.case_version, OLD.opened_at) THEN
         RAISE EXCEPTION 'a read is written once: %', OLD.read_id;
     END IF;
     RETURN NEW;
@@ -105,6 +107,12 @@ CREATE FUNCTION may_open(which uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
                      FROM tenants t WHERE t.tenant_id = current_tenant()), false)
            AND EXISTS (SELECT FROM cases c WHERE c.case_id = which AND c.state = 'published') $$;
 
+-- One opening or submission of a case at a time for a person: attempts are counted without gaps or twins.
+CREATE FUNCTION lock_attempts(person uuid, which uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('attempts' || person || which, 0));
+END $$;
+
 -- Opens a read, or gives back the one that is open. Returns its id.
 CREATE FUNCTION read_open(new_read uuid, which uuid, key text, body_sha256 text) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -116,8 +124,7 @@ BEGIN
     IF existing IS NOT NULL THEN
         RETURN existing;
     END IF;
-    -- One opener of a case at a time for a person: attempts are counted without gaps or twins.
-    PERFORM pg_advisory_xact_lock(hashtextextended(current_person()::text || which::text, 0));
+    PERFORM lock_attempts(current_person(), which);
     SELECT * INTO c FROM cases WHERE case_id = which AND (tenant_id IS NULL OR tenant_id = current_tenant());
     IF NOT FOUND OR c.state = 'draft' THEN
         PERFORM refuse(404, 'case_not_found', 'There is no such case.', '/case');
@@ -137,7 +144,8 @@ BEGIN
     END IF;
     INSERT INTO reads (tenant_id, read_id, person_id, case_id, case_version, modality, attempt)
         SELECT current_tenant(), new_read, current_person(), which, c.current_version, c.modality,
-               1 + count(*) FROM reads r WHERE r.person_id = current_person() AND r.case_id = which;
+               1 + count(*) FROM reads r WHERE r.person_id = current_person() AND r.case_id = which
+                                           AND r.submitted_at IS NOT NULL;
     RETURN new_read;
 END $$;
 
@@ -155,7 +163,10 @@ BEGIN
         PERFORM refuse(404, 'read_not_found', 'There is no such read.');
     END IF;
     IF r.state = 'open' THEN
-        UPDATE reads x SET state = 'awaiting_grade', submitted_at = clock_timestamp(), answer = new_answer,
+        PERFORM lock_attempts(r.person_id, r.case_id);
+        UPDATE reads x SET state = 'awaiting_grade',
+                           attempt = 1 + (SELECT count(*) FROM reads o WHERE o.person_id = r.person_id
+                                          AND o.case_id = r.case_id AND o.submitted_at IS NOT NULL), submitted_at = clock_timestamp(), answer = new_answer,
                            answer_sha256 = sha256, submission_no = nextval('submission_numbers')
             WHERE x.tenant_id = r.tenant_id AND x.read_id = r.read_id RETURNING * INTO r;
         DELETE FROM drafts d WHERE d.tenant_id = r.tenant_id AND d.read_id = r.read_id;

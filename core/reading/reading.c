@@ -8,9 +8,12 @@ int reading_open(struct db_scope *scope, const char *case_id, const char *key, c
                  struct error *err)
 {
     const struct db_result *res;
-    char id[UUID_SIZE], hash[SHA256_HEX_SIZE];
+    char id[UUID_SIZE], hash[SHA256_HEX_SIZE], lower[UUID_SIZE] = {0};
     uuid_v7(id);
-    crypto_sha256_hex(case_id, UUID_SIZE - 1, hash);
+    /* The same id in capitals is the same request. */
+    for (int i = 0; i < UUID_SIZE - 1; i++)
+        lower[i] = (char)(case_id[i] >= 'A' && case_id[i] <= 'F' ? case_id[i] + ('a' - 'A') : case_id[i]);
+    crypto_sha256_hex(lower, UUID_SIZE - 1, hash);
     if (db_run(scope, sql_read_open, (const char *const[]){id, case_id, key, hash}, &res, err) < 0)
         return -1;
     *ret_id = db_string(res, 0, 0);
@@ -28,8 +31,9 @@ static int plugin_by_id(const char *id, const struct grading_plugin **ret, struc
     return -1;
 }
 
-/* Schema, then the plugin's own check. A plugin or worker that is away checks nothing now: the answer is taken, and
- * graded later. */
+/* Schema, then the plugin's own check. A worker that is away checks nothing now: the answer is taken, and graded later.
+ * (Without the plugin itself nobody could say whether it is an answer at all: reading_submit refuses with 503, and the
+ * draft stays.) */
 static int check_answer(const struct grading_plugin *plugin, struct text config, const json_t *answer, struct text text,
                         struct error *err)
 {
@@ -138,4 +142,5 @@ static int run_grade_job(struct job *job, struct error *err)
 }
 
 /* For ever: an answer that was taken is owed a grade, and the plugin may be mended at any time. */
-const struct job_kind reading_grade_job = {.kind = "grade", .run = run_grade_job, .max_attempts = 0};
+const struct job_kind reading_grade_job = {.kind = "grade", .run = run_grade_job, .max_attempts = 0,
+                                         .retry_max_seconds = 60};

@@ -33,7 +33,8 @@ SELECT read_feedback($1::uuid);
 SELECT json_build_object('id', r.read_id, 'case', r.case_id, 'case_version', r.case_version, 'modality', r.modality,
                          'state', r.state, 'attempt', r.attempt, 'counts', r.attempt = 1,
                          'opened_at', r.opened_at, 'submitted_at', r.submitted_at,
-                         'draft', d.draft, 'draft_saved_at', d.saved_at, 'answer', r.answer,
+                         'draft', CASE WHEN r.state = 'open' THEN d.draft END,
+                         'draft_saved_at', CASE WHEN r.state = 'open' THEN d.saved_at END, 'answer', r.answer,
                          'feedback', CASE WHEN r.state = 'graded' THEN '/v1/reads/' || r.read_id || '/feedback' END)
 FROM reads r
 LEFT JOIN drafts d ON d.tenant_id = r.tenant_id AND d.read_id = r.read_id
@@ -65,7 +66,7 @@ WITH r AS (
     SELECT tenant_id, read_id, state FROM reads
     WHERE tenant_id = current_tenant() AND person_id = current_person() AND read_id = $1::uuid),
 saved AS (
-    INSERT INTO drafts (tenant_id, read_id, draft) SELECT tenant_id, read_id, $2::jsonb FROM r WHERE state = 'open'
+    INSERT INTO drafts (tenant_id, read_id, draft) SELECT tenant_id, read_id, $2::json FROM r WHERE state = 'open'
     ON CONFLICT (tenant_id, read_id) DO UPDATE SET draft = EXCLUDED.draft, saved_at = now()
     RETURNING read_id)
 SELECT r.state FROM r;

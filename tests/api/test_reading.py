@@ -276,3 +276,32 @@ def test_a_trace_is_carried_on(me):
     trace = "0af7651916cd43dd8448eb211c80319c"
     reply = me.get("/v1/session", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
     assert reply.headers["traceparent"].split("-")[1] == trace
+
+
+def test_a_read_opened_before_the_truth_was_seen_elsewhere_is_no_first_attempt(tenant, client, case):
+    """Opened in the trust and at home, submitted at home, then in the trust: the second has seen the truth."""
+    trust, home = tenant("trainee"), tenant(kind="individual")
+    person = trust["trainee"]
+    private = home.add("trainee", email=person.email, name=person.name, password=person.password)
+    at_work, at_home = client(person), client(private)
+    in_trust, in_private = open_read(at_work, case), open_read(at_home, case)
+    assert submit(at_home, in_private, answer_of(case)).json()["counts"] is True
+    late = submit(at_work, in_trust, answer_of(case)).json()
+    assert late["attempt"] == 2 and late["counts"] is False
+    assert at_work.get("/v1/performance").json()["items"] == []
+
+
+def test_a_draft_comes_back_as_it_was_sent(me, case):
+    read = open_read(me, case)
+    text = '{"answer":{"tiny":5e-324,"large":1e20,"list":[' + ",".join(["5e-324"] * 1000) + "]}}"
+    headers = {"Content-Type": "application/json"}
+    assert me.put(f"/v1/reads/{read['id']}/draft", content=text, headers=headers).status_code == 204
+    reply = me.get(f"/v1/reads/{read['id']}")
+    assert reply.json()["draft"] == json.loads(text)["answer"] and len(reply.content) < 60_000
+
+
+def test_a_case_id_in_capitals_is_the_same_request(me, case):
+    key = {"Idempotency-Key": "capitals"}
+    first = open_read(me, case, headers=key)
+    again = me.post("/v1/reads", json={"case": case.id.upper()}, headers=key)
+    assert again.status_code == 200 and again.json()["id"] == first["id"]
