@@ -126,6 +126,7 @@ int dicom_tags_read(const char *path, struct dicom_tags *ret, struct error *err)
         .number = integer(text, "(0020,0013)", 0),
         .identity_removed = is(text, "(0012,0062)", "YES"),
         .burned_in = is(text, "(0028,0301)", "YES"),
+        .no_burned_in = is(text, "(0028,0301)", "NO"),
     };
     struct text window;
     ret->has_window = value_of(text, "(0028,1050)", &window);

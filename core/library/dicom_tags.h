@@ -12,7 +12,7 @@ extern const struct process_limits dicom_tool_limits;
 struct dicom_tags {
     char transfer_syntax[65], sop_instance[65], series_instance[65];
     int64_t rows, columns, frames, number;
-    bool identity_removed, burned_in, has_window, placed;
+    bool identity_removed, burned_in, no_burned_in, has_window, placed; /* (0028,0301) may say neither YES nor NO */
     double position[3], orientation[6], spacing[2];
 };
 

@@ -18,6 +18,9 @@ static int check_with_plugin(struct arena *arena, const struct case_folder *f, c
     if (!plugin || plugin->broken)
         return error_set(err, ERROR_UNPROCESSABLE, "unknown_plugin", "case.json#/plugin", "There is no plugin %s%s%s.",
                          f->plugin, plugin ? " that works: " : "", plugin ? plugin->broken : "");
+    if (strcmp(f->modality, f->plugin) != 0)
+        return error_set(err, ERROR_UNPROCESSABLE, "modality_differs", "case.json#/modality",
+                         "A modality has the name of the plugin that grades it: %s.", f->plugin);
     if (grading_validate(plugin, GRADING_CONFIG, f->config, "case.json#/config", err) < 0 ||
         grading_validate(plugin, GRADING_TRUTH, f->truth, "truth.json#/truth", err) < 0)
         return -1;

@@ -44,6 +44,9 @@ static int check_tags(const struct dicom_tags *tags, bool deidentified, struct e
                       "(0012,0062) Patient Identity Removed is not YES, and the manifest has no deidentified_by.");
     if (tags->burned_in)
         return refuse(err, "burned_in_annotation", "(0028,0301) says that text is burned into the image.");
+    if (!tags->no_burned_in && !deidentified)
+        return refuse(err, "burned_in_annotation",
+                      "(0028,0301) does not say NO, and the manifest has no deidentified_by: text may be in the image.");
     return 0;
 }
 
@@ -54,12 +57,17 @@ static int prepare_one(struct work *work, int index, struct error *err)
     struct dicom_tags tags;
     char *source = arena_printf(arena, "%s/%s", work->directory, work->names[index]);
     out->name = work->names[index];
-    /* What is looked at is the copy that is kept, whatever happens to the source meanwhile. */
-    if (store_copy(work->store, source, "dcm", PREPARE_FILE_MAX, &out->dicom, err) < 0)
+    /* What is looked at is the copy that will be kept, whatever happens to the source meanwhile; and what is refused, for
+     * it may name a patient, is not kept. */
+    char *copy = arena_alloc(arena, STORE_PATH_SIZE);
+    if (store_take(work->store, source, PREPARE_FILE_MAX, copy, err) < 0)
         return -1;
+    if (dicom_tags_read(copy, &tags, err) < 0 || check_tags(&tags, work->deidentified, err) < 0 ||
+        store_keep(work->store, copy, "dcm", &out->dicom, err) < 0) {
+        store_drop(copy);
+        return -1;
+    }
     char *path = arena_printf(arena, "%s/%.2s/%s.dcm", work->store, out->dicom.sha256, out->dicom.sha256);
-    if (dicom_tags_read(path, &tags, err) < 0 || check_tags(&tags, work->deidentified, err) < 0)
-        return -1;
     out->sop_instance = arena_strdup(arena, tags.sop_instance);
     out->series_instance = arena_strdup(arena, tags.series_instance);
     out->rows = tags.rows;

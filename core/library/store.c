@@ -79,10 +79,8 @@ static int keep(const char *store, int fd, const char *temporary, const char *ki
     return 0;
 }
 
-int store_copy(const char *store, const char *path, const char *kind, int64_t max, struct prepared_file *ret,
-               struct error *err)
+int store_take(const char *store, const char *path, int64_t max, char ret_temporary[STORE_PATH_SIZE], struct error *err)
 {
-    char temporary[PATH_MAX];
     struct stat st;
     int from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (from < 0 || fstat(from, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > max) {
@@ -91,19 +89,34 @@ int store_copy(const char *store, const char *path, const char *kind, int64_t ma
         return error_set(err, ERROR_UNPROCESSABLE, "unreadable_file", NULL,
                          "This must be a regular file of at most %lld bytes.", (long long)max);
     }
-    snprintf(temporary, sizeof(temporary), "%s/.new-XXXXXX", store);
-    int to = mkostemp(temporary, O_CLOEXEC);
-    if (to < 0) {
-        close(from);
-        return failed(err, "cannot make", temporary);
+    snprintf(ret_temporary, STORE_PATH_SIZE, "%s/.new-XXXXXX", store);
+    int to = mkostemp(ret_temporary, O_CLOEXEC);
+    int rc = 0;
+    if (to < 0)
+        rc = failed(err, "cannot make", ret_temporary);
+    else if (copy_bytes(from, to) < 0) {
+        rc = failed(err, "cannot write", ret_temporary);
+        unlink(ret_temporary);
     }
-    int rc = copy_bytes(from, to) < 0 ? failed(err, "cannot write", temporary)
-                                      : keep(store, to, temporary, kind, ret, err);
     close(from);
-    close(to);
-    if (rc < 0)
-        unlink(temporary);
+    if (to >= 0)
+        close(to);
     return rc;
+}
+
+int store_keep(const char *store, const char *temporary, const char *kind, struct prepared_file *ret, struct error *err)
+{
+    int fd = open(temporary, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return failed(err, "cannot open", temporary);
+    int rc = keep(store, fd, temporary, kind, ret, err);
+    close(fd);
+    return rc;
+}
+
+void store_drop(const char *temporary)
+{
+    unlink(temporary);
 }
 
 static bool is_jpeg_ls(const char *syntax)

@@ -3,6 +3,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from support.cases import generate, take_in
@@ -256,3 +257,29 @@ def test_the_generator_makes_the_same_bytes_from_the_same_seed(server, tmp_path)
     generate(server, tmp_path / "b", 5, 1)
     generate(server, tmp_path / "c", 6, 1)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b") != hashes(tmp_path / "c")
+
+
+def test_a_file_that_names_a_patient_is_refused_and_not_kept(server, demo_cases, tmp_path):
+    folder = folder_copy(demo_cases[0], tmp_path)
+    victim = sorted(folder.rglob("*.dcm"))[0]
+    subprocess.run(["dcmodify", "-nb", "-m", "(0010,0010)=Real^Name", "-m", "(0012,0062)=NO", victim], check=True)
+    sha256 = hashlib.sha256(victim.read_bytes()).hexdigest()
+    refused(server, folder, "not_deidentified", victim.name)
+    store = Path(server.config["state_dir"]) / "images"
+    assert not (store / sha256[:2] / f"{sha256}.dcm").exists()
+    assert not [p for p in store.rglob(".new-*")]
+
+
+def test_text_that_may_be_burned_in_needs_a_statement(server, demo_cases, tmp_path):
+    folder = folder_copy(demo_cases[1], tmp_path)
+    for file in folder.rglob("*.dcm"):
+        subprocess.run(["dcmodify", "-nb", "-ea", "(0028,0301)", file], check=True)
+    refused(server, folder, "burned_in_annotation")
+    manifest = json.loads((folder / "case.json").read_text())
+    manifest["deidentified_by"] = "A person who looked at every frame"
+    (folder / "case.json").write_text(json.dumps(manifest))
+    server.cli("library", "import", folder)
+
+
+def test_a_modality_is_named_like_its_plugin(server, demo_cases, tmp_path):
+    refused(server, folder_copy(demo_cases[0], tmp_path, modality="prostate"), "modality_differs", "/modality")

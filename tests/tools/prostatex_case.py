@@ -106,7 +106,8 @@ def worst_gleason(row):
 
 
 def copy_series(source, target):
-    """The names of the folder's series, each copied to t2w, adc, hbv; True when every file says it is de-identified."""
+    """The folder's series, each copied to t2w, adc, hbv; True when every file says that it is de-identified and holds no
+    burned-in text."""
     safe = True
     for _, role, pattern in SERIES:
         (folder,) = [path for path in source.iterdir() if re.search(pattern, path.name)
@@ -114,8 +115,9 @@ def copy_series(source, target):
         shutil.rmtree(target / role, ignore_errors=True)
         shutil.copytree(folder, target / role)
         for file in (target / role).glob("*.dcm"):
-            dump = subprocess.run(["dcmdump", "-q", "+P", "0012,0062", file], capture_output=True, text=True, check=True)
-            safe &= "[YES]" in dump.stdout
+            dump = subprocess.run(["dcmdump", "-q", "+P", "0012,0062", "+P", "0028,0301", file], capture_output=True,
+                                  text=True, check=True)
+            safe &= "[YES]" in dump.stdout and "[NO]" in dump.stdout
     return safe
 
 
