@@ -70,10 +70,9 @@ void demo_manifest(const struct phantom *p, struct buffer *b)
     buffer_printf(b, "  \"difficulty\": %d,\n  \"synthetic\": true,\n  \"truth_kind\": \"synthetic\",\n",
                   p->difficulty);
     buffer_printf(b,
-                  "  \"provenance\": {\n    \"source\": \"Overread phantom generator, seed %llu, case %d\",\n"
+                  "  \"provenance\": {\n    \"source\": \"Overread phantom generator\",\n"
                   "    \"citation\": \"\",\n    \"licence\": \"CC0-1.0\",\n"
-                  "    \"attribution\": \"Synthetic: made by a program, no patient is behind it\"\n  },\n",
-                  (unsigned long long)p->seed, p->number);
+                  "    \"attribution\": \"Synthetic: made by a program, no patient is behind it\"\n  },\n");
     buffer_puts(b,
                 "  \"series\": [\n    {\"name\": \"T2W axial\", \"role\": \"t2w\", \"directory\": \"t2w\"},\n"
                 "    {\"name\": \"ADC\", \"role\": \"adc\", \"directory\": \"adc\"},\n"

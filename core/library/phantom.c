@@ -212,15 +212,10 @@ static void make_patient(struct phantom *p, struct chance *chance)
 {
     const double *semi = p->gland.semi_axes;
     p->age_years = between(chance, 51, 79);
-    p->psa_ng_ml = between(chance, p->cspca ? 42 : 18, p->cspca ? 180 : 95) / 10.0;
+    p->psa_ng_ml = between(chance, p->cspca ? 38 : 24, p->cspca ? 180 : 150) / 10.0;
     p->volume_ml = rounded(4.0 / 3.0 * 3.14159265358979 * semi[0] * semi[1] * semi[2] / 1000.0, 10);
     p->psa_density = rounded(p->psa_ng_ml / p->volume_ml, 100);
-    int strongest = 0;
-    for (int i = 0; i < p->count; i++)
-        strongest = p->lesion[i].pirads > strongest ? p->lesion[i].pirads : strongest;
-    /* A place for chance, or the difficulty would give the case away. */
-    int base = strongest == 5 ? 1 : strongest == 0 || strongest == 4 ? 2 : 3;
-    p->difficulty = base + (p->count > 1) + between(chance, 0, 1);
+    p->difficulty = between(chance, 1, 5); /* chance alone: it stands in the list, before the case is read */
 }
 
 void phantom_make(uint64_t seed, int number, struct phantom *ret)
