@@ -160,12 +160,14 @@ CREATE INDEX jobs_due ON jobs (run_after) WHERE dead_at IS NULL;
 CREATE FUNCTION job_claim(kinds text[], new_lease uuid, lease_seconds int, max_rows int)
 RETURNS TABLE (id text, kind text, payload text, attempt int)
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    -- Materialized: within a join the LIMIT would be taken again for each row.
+    WITH due AS MATERIALIZED (SELECT d.id FROM jobs d
+                              WHERE d.dead_at IS NULL AND d.run_after <= now() AND d.kind = ANY (kinds)
+                                AND (d.lease_until IS NULL OR d.lease_until <= now())
+                              ORDER BY d.run_after LIMIT max_rows FOR UPDATE SKIP LOCKED)
     UPDATE jobs j SET lease = new_lease, lease_until = now() + lease_seconds * interval '1 second',
                       attempts = j.attempts + 1
-    WHERE j.id IN (SELECT d.id FROM jobs d
-                   WHERE d.dead_at IS NULL AND d.run_after <= now() AND d.kind = ANY (kinds)
-                     AND (d.lease_until IS NULL OR d.lease_until <= now())
-                   ORDER BY d.run_after LIMIT max_rows FOR UPDATE SKIP LOCKED)
+    FROM due WHERE j.id = due.id
     RETURNING j.id::text, j.kind, j.payload::text, j.attempts $$;
 
 CREATE FUNCTION job_done(job uuid, held uuid) RETURNS void
@@ -262,7 +264,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     s record;
 BEGIN
-    SELECT x.tenant_id, x.person_id, x.session_id, x.last_seen_at, m.roles, t.suspended_at INTO s
+    SELECT x.tenant_id, x.person_id, x.session_id, x.last_seen_at, x.idle, m.roles, t.suspended_at INTO s
     FROM sessions x
     JOIN memberships m ON m.tenant_id = x.tenant_id AND m.person_id = x.person_id
     JOIN tenants t ON t.tenant_id = x.tenant_id
@@ -282,9 +284,13 @@ BEGIN
             set_config('overread.person_id', s.person_id::text, true),
             set_config('overread.session_id', s.session_id::text, true),
             set_config('overread.roles', array_to_string(s.roles, ','), true);
-    -- Idle time is kept to a few seconds' grain: a write for every read would double its cost.
-    IF s.last_seen_at < now() - interval '10 seconds' THEN
-        UPDATE sessions x SET last_seen_at = now() WHERE x.tenant_id = s.tenant_id AND x.session_id = s.session_id;
+    -- Idle time is kept to a grain of some seconds: a write for every read would double its cost. Who else holds the row
+    -- notes the time just as well: nobody waits here, for reads share their connection with other people's.
+    IF s.last_seen_at < now() - least(interval '10 seconds', s.idle / 4) THEN
+        UPDATE sessions x SET last_seen_at = now()
+        WHERE (x.tenant_id, x.session_id) = (SELECT y.tenant_id, y.session_id FROM sessions y
+                                             WHERE y.tenant_id = s.tenant_id AND y.session_id = s.session_id
+                                             FOR NO KEY UPDATE SKIP LOCKED);
     END IF;
     RETURN QUERY SELECT s.tenant_id::text, s.person_id::text, s.session_id::text;
 END $$;

@@ -190,7 +190,7 @@ static int list(struct cli *cli, int argc, char **argv)
 
 const struct cli_command cli_operator_commands[] = {
     {"tenant create",
-     "--kind organisation|individual --slug SLUG --name NAME [--access-until TIME] [--session-idle INTERVAL] "
+     "--kind organisation|individual --slug SLUG --name NAME [--access-until TIME|infinity] [--session-idle INTERVAL] "
      "[--session-absolute INTERVAL]",
      tenant_create},
     {"tenant suspend", "SLUG", tenant_suspend},

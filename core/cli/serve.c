@@ -209,7 +209,8 @@ static int serve(struct cli *cli, int argc, char **argv)
     if (cli_options(argc, argv, none) != argc)
         return 2;
     if (!config.public_url[0])
-        config.public_url = arena_printf(cli->arena, "http://%s", config.listen);
+        config.public_url =
+            arena_printf(cli->arena, "%s://%s", config.tls_certificate[0] ? "https" : "http", config.listen);
     set_log_level(config.log_level);
     block_stop_signals();
     if (cli_load_plugins(cli, &err) < 0)

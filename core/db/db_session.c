@@ -1,5 +1,7 @@
 #include "db/db_internal.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 
 struct db_session {
@@ -34,6 +36,21 @@ struct db_session *db_session_close(struct db_session *session)
     return NULL;
 }
 
+/* At the command line the operator's own words meet the table's checks: what they break is the input's fault. */
+static void operator_error(const PGresult *pg, struct error *err)
+{
+    static const char *const input_faults[] = {"23514", "23502", "22001", "22007", "22008", "22021", "22023", "22P02", "22P05"};
+    const char *sqlstate = PQresultErrorField(pg, PG_DIAG_SQLSTATE);
+    const char *constraint = PQresultErrorField(pg, PG_DIAG_CONSTRAINT_NAME);
+    for (size_t i = 0; i < sizeof(input_faults) / sizeof(*input_faults); i++)
+        if (strcmp(sqlstate, input_faults[i]) == 0) {
+            error_set(err, ERROR_UNPROCESSABLE, "bad_value", constraint, "%s",
+                      PQresultErrorField(pg, PG_DIAG_MESSAGE_PRIMARY));
+            return;
+        }
+    db_error_of_result(pg, err);
+}
+
 /* Keeps or clears the result. */
 static int session_take(struct db_session *session, struct arena *arena, PGresult *pg,
                         const struct db_result **ret, struct error *err)
@@ -49,7 +66,7 @@ static int session_take(struct db_session *session, struct arena *arena, PGresul
     if (!pg || !PQresultErrorField(pg, PG_DIAG_SQLSTATE))
         error_set(err, ERROR_UNAVAILABLE, "database_away", NULL, "%s", PQerrorMessage(session->pg));
     else
-        db_error_of_result(pg, err);
+        operator_error(pg, err);
     PQclear(pg);
     return -1;
 }

@@ -190,7 +190,7 @@ static const overread_value *parse(struct host *host, struct text json, json_t *
     json_error_t error;
     overread_value *value = host_alloc(host, sizeof(*value));
 
-    *ret_tree = json_loadb(json.p ? json.p : "", json.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    *ret_tree = json_loadb(json.p ? json.p : "", json.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &error);
     if (!*ret_tree) {
         snprintf(host->why, sizeof(host->why), "%s", error.text);
         *ret_why = host->why;

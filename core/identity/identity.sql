@@ -56,5 +56,9 @@ RETURNING person_id;
 
 -- name: password_put
 -- lane: write
-INSERT INTO passwords (person_id, phc) VALUES ($1::uuid, $2)
-ON CONFLICT (person_id) DO UPDATE SET phc = EXCLUDED.phc, changed_at = now();
+-- A new password ends every session that the old one opened.
+WITH p AS (
+    INSERT INTO passwords (person_id, phc) VALUES ($1::uuid, $2)
+    ON CONFLICT (person_id) DO UPDATE SET phc = EXCLUDED.phc, changed_at = now()
+    RETURNING person_id)
+UPDATE sessions SET ended_at = now() FROM p WHERE sessions.person_id = p.person_id AND ended_at IS NULL;

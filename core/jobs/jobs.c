@@ -44,12 +44,12 @@ static void free_when_idle(struct jobs *jobs)
 /* --- One job -------------------------------------------------------------------------------- */
 
 /* 2^attempt seconds up to an hour, half of it random: what failed together does not come back together. */
-static unsigned retry_seconds(int attempt)
+static unsigned retry_seconds(int attempt, unsigned most)
 {
-    unsigned delay = attempt < 12 ? 1u << attempt : RETRY_MAX_SECONDS;
+    unsigned delay = attempt < 12 ? 1u << attempt : RETRY_MAX_SECONDS, bound = most ? most : RETRY_MAX_SECONDS;
     uint32_t random;
-    if (delay > RETRY_MAX_SECONDS)
-        delay = RETRY_MAX_SECONDS;
+    if (delay > bound)
+        delay = bound;
     crypto_random(&random, sizeof(random));
     return delay - random % (delay / 2 + 1);
 }
@@ -77,7 +77,7 @@ static void record_failure(struct running_job *r, const struct error *err)
     const struct job *job = &r->job;
     bool dead = r->kind->max_attempts > 0 && job->attempt >= r->kind->max_attempts;
     char seconds[16], attempt[16];
-    snprintf(seconds, sizeof(seconds), "%u", retry_seconds(job->attempt));
+    snprintf(seconds, sizeof(seconds), "%u", retry_seconds(job->attempt, r->kind->retry_max_seconds));
     snprintf(attempt, sizeof(attempt), "%d", job->attempt);
     log_line(dead ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, dead ? "job_dead" : "job_failed", "job", job->id,
              "kind", job->kind, "#attempt", attempt, "code", err->code, "detail", err->detail, NULL);
@@ -165,7 +165,7 @@ static bool claim_once(struct jobs *jobs)
     int result = db_run(&scope, sql_job_claim, params, &rows, &err);
     if (result == 0) {
         int count = db_rows(rows);
-        jobs->more = count == room;
+        jobs->more = count >= room;
         for (int row = 0; row < count && !jobs->closing; row++)
             start_job(jobs, rows, row, lease);
     }

@@ -21,6 +21,7 @@ struct job_kind {
      * with exponential back-off; after max_attempts it is kept as dead for an operator. */
     int fiber_fn (*run)(struct job *job, struct error *err);
     int max_attempts; /* 0: for ever */
+    unsigned retry_max_seconds; /* bound of the back-off; 0: an hour */
 };
 
 extern const struct db_statement jobs_statements[];

@@ -11,7 +11,7 @@ extern const struct db_statement tenancy_statements[];
 struct tenant_new {
     const char *kind;         /* "organisation" or "individual" */
     const char *slug, *name;
-    const char *access_until; /* RFC 3339; NULL: without end */
+    const char *access_until; /* RFC 3339 or "infinity"; NULL: as it is, at first without end */
     const char *session_idle, *session_absolute; /* PostgreSQL intervals; NULL: the defaults */
 };
 /* Creates the tenant, or updates the one with this slug. *ret_id belongs to the arena. */

@@ -208,3 +208,32 @@ def test_doctor_finds_nothing_wrong_and_shows_no_password(server):
 def test_a_wrong_command_line_prints_usage_and_status_2(server):
     for arguments in ((), ("frobnicate",), ("tenant", "create"), ("library", "import")):
         assert server.cli(*arguments, check=False).returncode == 2
+
+
+def test_one_sessions_locked_row_keeps_nobody_waiting(tenant, client, pg):
+    """A session whose time of use is to be noted, while something else holds its row."""
+    trust = tenant("trainee", "trainee")
+    mine, other = map(client, trust.people)
+    session = mine.get("/v1/session").json()["session"]
+    pg.query("UPDATE sessions SET last_seen_at = now() - interval '1 minute' WHERE session_id = %s", (session,))
+    holder = pg(autocommit=False)
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR UPDATE", (session,))
+    try:
+        for _ in range(20):
+            assert mine.get("/v1/session").status_code == 200 and other.get("/v1/session").status_code == 200
+    finally:
+        holder.rollback()
+        holder.close()
+
+
+def test_a_claim_takes_no_more_jobs_than_it_asks_for(pg, tenant):
+    """With the statistics of an empty outbox, which is what an outbox usually has."""
+    pg.query("ANALYZE jobs")
+    pg.query("INSERT INTO jobs (id, kind, key, payload) SELECT gen_random_uuid(), 'claimed', n::text, '{}' "
+             "FROM generate_series(1, 60) n")
+    try:
+        taken = [len(pg.query("SELECT * FROM job_claim('{claimed}', gen_random_uuid(), 60, 2)")) for _ in range(5)]
+        assert taken == [2] * 5
+    finally:
+        pg.query("DELETE FROM jobs WHERE kind = 'claimed'")

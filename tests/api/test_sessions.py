@@ -187,3 +187,20 @@ def test_the_session_of_an_unknown_id_is_not_found(tenant, client):
     me = client(tenant("trainee")["trainee"])
     assert_problem(me.delete(f"/v1/sessions/{unknown_id()}"), 404, "session_not_found")
     assert_problem(me.delete("/v1/sessions/not-an-id"), 404, "session_not_found")
+
+
+def test_a_session_in_use_does_not_end_as_idle(tenant, client):
+    me = client(tenant("trainee", options=("--session-idle", "2 seconds"))["trainee"])
+    for _ in range(16):
+        assert me.get("/v1/session").status_code == 200
+        time.sleep(0.25)
+
+
+def test_a_new_password_ends_the_sessions_of_the_old_one(tenant, client, server):
+    trust = tenant("trainee")
+    person = trust["trainee"]
+    me = client(person)
+    assert me.get("/v1/session").status_code == 200
+    server.cli("person", "add", "--tenant", trust.slug, "--email", person.email, "--name", person.name, "--role", "trainee",
+               "--password-stdin", stdin="another horse battery staple\n")
+    assert_problem(me.get("/v1/session"), 401, "session_ended")

@@ -140,3 +140,32 @@ def test_two_tenants_at_once_never_see_a_foreign_row(tenant, client, demo_cases)
     for thread in threads:
         thread.join()
     assert not failures and foreign == []
+
+
+def test_creating_a_tenant_again_changes_only_what_is_named(tenant, server, client):
+    trust = tenant("trainee", options=("--access-until", "2030-01-01T00:00:00Z", "--session-idle", "7 minutes"))
+    server.cli("tenant", "create", "--kind", "organisation", "--slug", trust.slug, "--name", "New name")
+    shown = client(trust["trainee"]).get("/v1/tenant").json()
+    assert shown["name"] == "New name" and shown["access_until"].startswith("2030-01-01")
+    assert shown["session_idle_seconds"] == 420
+    other = server.cli("tenant", "create", "--kind", "individual", "--slug", trust.slug, "--name", "X", check=False)
+    assert other.returncode == 1 and "kind_differs" in other.stderr
+
+
+@pytest.mark.parametrize("arguments, constraint", [
+    (("--kind", "club", "--slug", "club-1", "--name", "C"), "tenants_kind_check"),
+    (("--kind", "organisation", "--slug", "No Slug", "--name", "C"), "tenants_slug_check"),
+    (("--kind", "organisation", "--slug", "c2", "--name", ""), "tenants_name_check"),
+    (("--kind", "organisation", "--slug", "c3", "--name", "C", "--access-until", "soon"), "bad_value")])
+def test_an_operators_wrong_value_is_said_to_be_wrong(server, tenant, arguments, constraint):
+    result = server.cli("tenant", "create", *arguments, check=False)
+    assert result.returncode == 1 and "bad_value" in result.stderr and constraint in result.stderr
+
+
+def test_who_leaves_a_tenant_leaves_its_board(tenant, client, demo_cases, pg):
+    trust = tenant("trainee", "trainee")
+    for person in trust.people:
+        read_case(client(person), demo_cases[0])
+    pg.query("UPDATE memberships SET until = now() WHERE person_id = %s", (trust.people[0].id,))
+    board = client(trust.people[1]).get("/v1/board", params={"modality": "prostate_mri"}).json()
+    assert [r["name"] for r in board["items"]] == [trust.people[1].name] and board["people"] == 1

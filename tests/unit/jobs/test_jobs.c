@@ -128,8 +128,8 @@ static int fiber_fn run_seen(struct job *job, struct error *err)
     return status;
 }
 
-static const struct job_kind seen_kind = {"seen", run_seen, 0};
-static const struct job_kind mortal_kind = {"mortal", run_seen, 2};
+static const struct job_kind seen_kind = {"seen", run_seen, 0, 0};
+static const struct job_kind mortal_kind = {"mortal", run_seen, 2, 0};
 static const struct job_kind *const kinds[] = {&seen_kind, &mortal_kind, NULL};
 
 struct bench {
