@@ -109,6 +109,12 @@ BEGIN
         WHERE tenant_id = board AND person_id = person AND modality = of_modality;
 END $$;
 
+-- Being listed and having a pseudonym change together: joining, leaving and grading a first read take turns.
+CREATE FUNCTION lock_pseudonym(person uuid) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('pseudonym' || person, 0));
+END $$;
+
 -- The scoreboard follows the grades: same transaction, first attempts only.
 CREATE FUNCTION standings_follow() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
@@ -116,6 +122,7 @@ DECLARE
 BEGIN
     SELECT * INTO r FROM reads WHERE tenant_id = NEW.tenant_id AND read_id = NEW.read_id;
     IF NEW.revision = 1 AND r.attempt = 1 THEN
+        PERFORM lock_pseudonym(r.person_id);
         -- Everybody's board first: one order of locks for all writers.
         PERFORM standing_add(everybody(), r.person_id, r.modality, r.submission_no, NEW.correct,
                              EXISTS (SELECT FROM pseudonyms p WHERE p.person_id = r.person_id));
@@ -170,6 +177,7 @@ END $$;
 CREATE FUNCTION board_join(name text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
+    PERFORM lock_pseudonym(current_person());
     INSERT INTO pseudonyms (person_id, pseudonym) VALUES (current_person(), name)
         ON CONFLICT (person_id) DO UPDATE SET pseudonym = EXCLUDED.pseudonym;
     UPDATE standings SET listed = true WHERE tenant_id = everybody() AND person_id = current_person() AND NOT listed;
@@ -179,9 +187,22 @@ EXCEPTION
 END $$;
 
 CREATE FUNCTION board_leave() RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM lock_pseudonym(current_person());
     UPDATE standings SET listed = false WHERE tenant_id = everybody() AND person_id = current_person() AND listed;
-    DELETE FROM pseudonyms WHERE person_id = current_person() $$;
+    DELETE FROM pseudonyms WHERE person_id = current_person();
+END $$;
+
+-- Who leaves a tenant leaves its board, and is back on it when back.
+CREATE FUNCTION standings_follow_membership() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE standings SET listed = NEW.until IS NULL
+        WHERE tenant_id = NEW.tenant_id AND person_id = NEW.person_id AND listed <> (NEW.until IS NULL);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER standings_follow_membership AFTER UPDATE OF until ON memberships
+    FOR EACH ROW EXECUTE FUNCTION standings_follow_membership();
 
 SELECT guard_table(t) FROM unnest(ARRAY['standings', 'board_counts', 'pseudonyms']::regclass[]) t;
 CREATE POLICY tenant ON standings TO overread_app

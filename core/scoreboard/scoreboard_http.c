@@ -70,13 +70,31 @@ static void run_and_reply_204(struct http_request *req, const struct db_statemen
         http_reply(req, 204, NULL, (struct text){0});
 }
 
+/* What the public sees of a person: no invisible or control character, no blank that could pose as none. */
+static int check_pseudonym(const char *name, struct error *err)
+{
+    for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+        bool control = *p < ' ' || *p == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0);
+        /* U+200B..200F, U+2028..202E, U+2060..206F; U+FEFF */
+        bool invisible = (p[0] == 0xe2 && p[1] == 0x80 && ((p[2] >= 0x8b && p[2] <= 0x8f) || (p[2] >= 0xa8 && p[2] <= 0xae))) ||
+                         (p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa0 && p[2] <= 0xaf) ||
+                         (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf);
+        bool loose = *p == ' ' && (p == (const unsigned char *)name || p[1] == ' ' || p[1] == '\0');
+        if (control || invisible || loose)
+            return error_set(err, ERROR_UNPROCESSABLE, "bad_pseudonym", "/pseudonym",
+                             "A pseudonym has visible characters, and single blanks between them only.");
+    }
+    return 0;
+}
+
 static void pseudonym_put(struct http_request *req)
 {
     struct error err = {0};
     json_t *body;
     const char *name;
     if (http_body_json(req, &body, &err) < 0 || json_object_only(body, &err, "pseudonym", NULL) < 0 ||
-        json_get_string(body, "pseudonym", true, 3, 40, &name, &err) < 0)
+        json_get_string(body, "pseudonym", true, 3, 40, &name, &err) < 0 ||
+        check_pseudonym(name, &err) < 0)
         http_reply_error(req, &err);
     else
         run_and_reply_204(req, sql_board_join, (const char *const[]){name});

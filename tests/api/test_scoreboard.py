@@ -170,3 +170,38 @@ def test_a_rank_costs_the_same_for_a_thousand_readers_and_for_many_more(tenant, 
                     " AND modality = 'prostate_mri' AND score > 40")[0][0]
     assert '"standings"' not in json.dumps(plan)
     assert pg.query("SELECT count(*) <= 101 * 8 FROM board_counts WHERE tenant_id = everybody()") == [(True,)]
+
+
+@pytest.mark.parametrize("name", ["   ", " Bob", "Bob ", "Bo  b", "a\nb", "a\u202eb", "\u200b\u200b\u200b", "\ufeffBob", "a\u0085b"])
+def test_a_pseudonym_shows_what_it_is(tenant, client, name):
+    reply = client(tenant("trainee")["trainee"]).put("/v1/board/pseudonym", json={"pseudonym": name})
+    assert_problem(reply, 422, "bad_pseudonym", "/pseudonym")
+
+
+def test_joining_while_a_first_read_is_being_graded_lists_the_reader(tenant, client, demo_cases, pg):
+    """The grade's transaction is held open from outside, as a slow disk would."""
+    trust = tenant("trainee")
+    person, name = trust["trainee"], f"Slow {uuid.uuid4().hex[:8]}"
+    me = client(person)
+    connection = pg(autocommit=False)
+    with connection.cursor() as cursor:
+        read = str(uuid.uuid4())
+        cursor.execute("""INSERT INTO reads (tenant_id, read_id, person_id, case_id, case_version, modality, attempt, state,
+                submitted_at, answer, answer_sha256, submission_no)
+            VALUES (%s, %s, %s, %s, 1, 'prostate_mri', 1, 'graded', now(), '{}', 'x', nextval('submission_numbers'))""",
+                       (trust.id, read, person.id, demo_cases[0].id))
+        cursor.execute("""INSERT INTO grades (tenant_id, read_id, revision, points_milli, max_points_milli, correct, grade,
+                plugin_id, plugin_version, rules_revision, plugin_sha256, case_version, input_sha256)
+            VALUES (%s, %s, 1, 1, 1, true, '{}', 'p', '1', 1, 'x', 1, 'x')""", (trust.id, read))
+    import threading
+    joined = []
+    thread = threading.Thread(target=lambda: joined.append(
+        me.put("/v1/board/pseudonym", json={"pseudonym": name}).status_code))
+    thread.start()
+    thread.join(0.5)
+    connection.commit()
+    connection.close()
+    thread.join()
+    assert joined == [204]
+    board = me.get("/v1/board", params={"modality": "prostate_mri", "board": "everybody", "limit": 100}).json()
+    assert name in [r["name"] for r in board["items"]]
