@@ -4,13 +4,16 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+#include "base/clock.h"
 
 #define CHUNK ((size_t)128 * 1024)
+/* How long a file that was replaced or removed may still be served. */
+#define FILES_KEPT_NS ((uint64_t)1000 * 1000 * 1000)
 
 /* libh2o's own h2o_file_send knows neither HEAD nor Range. Lies in the h2o request's pool. */
 struct sender {
     h2o_generator_t super;
-    int fd;
+    h2o_filecache_ref_t *file; /* NULL when finished */
     off_t offset;
     uint64_t left;
     char *chunk;
@@ -18,8 +21,9 @@ struct sender {
 
 static void finish(struct sender *sender)
 {
-    close(sender->fd);
-    sender->fd = -1;
+    if (sender->file)
+        h2o_filecache_close_file(sender->file);
+    sender->file = NULL;
 }
 
 static void on_stop(h2o_generator_t *self, h2o_req_t *h2o)
@@ -35,7 +39,7 @@ static void on_proceed(h2o_generator_t *self, h2o_req_t *h2o)
     ssize_t got;
 
     do {
-        got = pread(sender->fd, sender->chunk, wanted, sender->offset);
+        got = pread(sender->file->fd, sender->chunk, wanted, sender->offset);
     } while (got < 0 && errno == EINTR);
     if (got <= 0) { /* shorter than it was: the promised length cannot be kept, the connection ends */
         finish(sender);
@@ -51,12 +55,13 @@ static void on_proceed(h2o_generator_t *self, h2o_req_t *h2o)
     h2o_send(h2o, &part, 1, last ? H2O_SEND_STATE_FINAL : H2O_SEND_STATE_IN_PROGRESS);
 }
 
-static void send_part(struct http_request *req, int fd, uint64_t first, uint64_t len)
+static void send_part(struct http_request *req, h2o_filecache_ref_t *file, uint64_t first, uint64_t len)
 {
     h2o_req_t *h2o = req->h2o;
     struct sender *sender = h2o_mem_alloc_pool(&h2o->pool, sizeof(*sender));
 
-    *sender = (struct sender){.super = {on_proceed, on_stop}, .fd = fd, .offset = (off_t)first, .left = len};
+    *sender =
+        (struct sender){.super = {on_proceed, on_stop}, .file = file, .offset = (off_t)first, .left = len};
     h2o->res.content_length = len;
     h2o_start_response(h2o, &sender->super);
     if (request_is_head(req) || len == 0) {
@@ -69,23 +74,50 @@ static void send_part(struct http_request *req, int fd, uint64_t first, uint64_t
     on_proceed(&sender->super, h2o);
 }
 
-static int open_file(const char *path, uint64_t *ret_size, struct error *err)
+/* libh2o's cache remembers failures too, and would keep what has gone: it is emptied after each failure and
+ * every second. What is being sent stays open. */
+static h2o_filecache_ref_t *open_cached(struct http_request *req, const char *path)
 {
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct http_loop *loop = req->loop;
+    h2o_filecache_t *cache = loop->context.filecache;
+    uint64_t now = clock_monotonic_ns();
 
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE)) {
+    if (now - loop->files_since_ns > FILES_KEPT_NS) {
+        h2o_filecache_clear(cache);
+        loop->files_since_ns = now;
+    }
+    h2o_filecache_ref_t *file = h2o_filecache_open_file(cache, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (!file) {
+        int number = errno;
+        h2o_filecache_clear(cache);
+        errno = number;
+    }
+    return file;
+}
+
+static bool out_of_descriptors(void)
+{
+    return errno == EMFILE || errno == ENFILE;
+}
+
+/* NULL with *err set. */
+static h2o_filecache_ref_t *open_file(struct http_request *req, const char *path, struct error *err)
+{
+    h2o_filecache_ref_t *file = open_cached(req, path);
+
+    if (!file && out_of_descriptors()) /* the cache has given some back */
+        file = open_cached(req, path);
+    if (file && S_ISREG(file->st.st_mode))
+        return file;
+    if (file) {
+        h2o_filecache_close_file(file);
+    } else if (out_of_descriptors()) {
         error_set(err, ERROR_UNAVAILABLE, "busy", NULL, "Too many files are being read; try again.");
         err->retry_after = 1;
-        return -1;
+        return NULL;
     }
-    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
-        if (fd >= 0)
-            close(fd);
-        return error_set(err, ERROR_NOT_FOUND, "no_such_file", NULL, "The file is not there.");
-    }
-    *ret_size = (uint64_t)status.st_size;
-    return fd;
+    error_set(err, ERROR_NOT_FOUND, "no_such_file", NULL, "The file is not there.");
+    return NULL;
 }
 
 /* A range of another version than the client has is not what it wants. */
@@ -108,17 +140,18 @@ void http_reply_file(struct http_request *req, const char *path, const char *con
     const char *quoted = arena_printf(req->arena, "\"%s\"", etag);
     struct error err = {0};
     struct text known;
-    uint64_t size = 0, first, len;
-    int fd = open_file(path, &size, &err);
+    uint64_t first, len;
+    h2o_filecache_ref_t *file = open_file(req, path, &err);
 
-    if (fd < 0) {
+    if (!file) {
         http_reply_error(req, &err);
         return;
     }
+    uint64_t size = (uint64_t)file->st.st_size;
     bool unchanged = http_header(req, "if-none-match", &known) && field_etag_listed(known, text_of(etag));
     enum field_range range = wanted_range(req, quoted, size, &first, &len);
     if (!unchanged && range == FIELD_RANGE_UNSATISFIABLE) {
-        close(fd);
+        h2o_filecache_close_file(file);
         http_header_add(req, "content-range", arena_printf(req->arena, "bytes */%" PRIu64, size));
         error_set(&err, ERROR_INVALID, "range_not_satisfiable", NULL, "The file has no such range.");
         reply_problem(req, 416, &err);
@@ -127,7 +160,7 @@ void http_reply_file(struct http_request *req, const char *path, const char *con
     http_header_add(req, "etag", quoted);
     http_header_add(req, "cache-control", "private, max-age=31536000, immutable");
     if (unchanged) {
-        close(fd);
+        h2o_filecache_close_file(file);
         reply_empty(req, 304);
         return;
     }
@@ -138,8 +171,8 @@ void http_reply_file(struct http_request *req, const char *path, const char *con
             arena_printf(req->arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + len - 1, size));
     http_header_add(req, "content-type", content_type);
     if (!reply_begin(req, range == FIELD_RANGE_PART ? 206 : 200)) {
-        close(fd);
+        h2o_filecache_close_file(file);
         return;
     }
-    send_part(req, fd, first, len);
+    send_part(req, file, first, len);
 }

@@ -39,7 +39,8 @@ struct http_loop {
     unsigned connections, connections_max;
     unsigned in_flight;
     bool draining;
-    uint64_t deadline_ns; /* of the drain */
+    uint64_t deadline_ns;    /* of the drain */
+    uint64_t files_since_ns; /* the oldest that may be in the cache of open files */
     struct metrics metrics;
     uint8_t random[1536]; /* for ids, which are no secrets: one call to the generator for many requests */
     size_t random_left;

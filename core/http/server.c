@@ -39,6 +39,8 @@ static void configure(struct http_server *server)
     size_t limit = (size_t)config->body_limit, largest = largest_body(server);
 
     h2o_config_init(conf);
+    /* An eighth of the descriptors that connections leave. */
+    conf->filecache.capacity = server->loops[0].connections_max / 24 + 1;
     conf->server_name = h2o_iovec_init("", 0);
     conf->http1.req_timeout = (uint64_t)config->request_timeout_ms;
     conf->http1.upgrade_to_http2 = config->http2;

@@ -1,15 +1,18 @@
 /* What a client sees of requests and replies, over raw sockets. */
 #include "fixture.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include "base/crypto.h"
 
 static struct fixture server;
 static char file_path[] = "/tmp/overread-http-XXXXXX";
 static char file_bytes[300001];
+static char late_path[] = "/tmp/overread-http-late-XXXXXX"; /* comes and goes */
 
 /* --- Handlers ------------------------------------------------------------------------------------------ */
 
@@ -83,9 +86,12 @@ static void fiber_fn sleepy(struct http_request *req)
 
 static void fiber_fn file(struct http_request *req)
 {
-    http_reply_file(req,
-                    http_path_param(req, "which").p[0] == 'a' ? file_path : "/tmp/overread-there-is-none",
-                    "application/dicom", "cafe");
+    char which = http_path_param(req, "which").p[0];
+    const char *path = which == 'a'   ? file_path
+                       : which == 'd' ? "/tmp"
+                       : which == 'l' ? late_path
+                                      : "/tmp/overread-there-is-none";
+    http_reply_file(req, path, "application/dicom", "cafe");
 }
 
 static const struct http_route ROUTES[] = {
@@ -528,6 +534,56 @@ static void a_file_that_is_not_there_gets_404(void **state)
     (void)state;
     struct reply reply = client_ask(&server, "GET /files/b HTTP/1.1\r\n");
     assert_problem(&reply, 404, "no_such_file");
+    reply = client_ask(&server, "GET /files/directory HTTP/1.1\r\n");
+    assert_problem(&reply, 404, "no_such_file");
+}
+
+static void make_late_file(void)
+{
+    int fd = open(late_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && write(fd, "late", 4) == 4);
+    close(fd);
+}
+
+static void a_file_is_found_once_it_is_there_and_lost_soon_after_it_is_gone(void **state)
+{
+    (void)state;
+    int fd = mkstemp(late_path); /* only for its name */
+    close(fd);
+    unlink(late_path);
+    struct reply reply = client_ask(&server, "GET /files/late HTTP/1.1\r\n");
+    assert_problem(&reply, 404, "no_such_file");
+    make_late_file();
+    reply = client_ask(&server, "GET /files/late HTTP/1.1\r\n");
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(reply.body, "late");
+    unlink(late_path);
+    usleep(1100 * 1000);
+    reply = client_ask(&server, "GET /files/late HTTP/1.1\r\n");
+    assert_problem(&reply, 404, "no_such_file");
+}
+
+static void without_descriptors_a_client_is_told_to_retry_and_then_served(void **state)
+{
+    struct rlimit all, none;
+
+    (void)state;
+    make_late_file();
+    getrlimit(RLIMIT_NOFILE, &all);
+    int fd = client_connect(&server);
+    client_send(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(client_reply(fd, false).status, 200);
+    none = (struct rlimit){.rlim_cur = 3, .rlim_max = all.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &none);
+    client_send(fd, "GET /files/late HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct reply reply = client_reply(fd, false);
+    setrlimit(RLIMIT_NOFILE, &all);
+    assert_problem(&reply, 503, "busy");
+    assert_string_equal(reply_field(&reply, "retry-after"), "1");
+    client_send(fd, "GET /files/late HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(client_reply(fd, false).status, 200);
+    close(fd);
+    unlink(late_path);
 }
 
 static void a_client_that_leaves_in_the_middle_of_a_file_does_no_harm(void **state)
@@ -605,6 +661,8 @@ int main(void)
         cmocka_unit_test(a_part_of_a_file_is_sent_with_206),
         cmocka_unit_test(a_known_file_is_not_sent_again),
         cmocka_unit_test(a_file_that_is_not_there_gets_404),
+        cmocka_unit_test(a_file_is_found_once_it_is_there_and_lost_soon_after_it_is_gone),
+        cmocka_unit_test(without_descriptors_a_client_is_told_to_retry_and_then_served),
         cmocka_unit_test(a_client_that_leaves_in_the_middle_of_a_file_does_no_harm),
         cmocka_unit_test(health_and_readiness_are_green),
         cmocka_unit_test(metrics_count_by_route_and_come_in_both_formats),
