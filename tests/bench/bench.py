@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -32,10 +33,17 @@ class Bench:
         self.notes = []
         self.world = World()
         self.postmaster = int((self.world.pg.data / "postmaster.pid").read_text().split()[0])
-        self.others = []
+        self.started = []
+        self.others = []    # shares of the machine that went elsewhere during the measurements
 
     def watch(self, pid=None, postgres=True):
         return load.Watch(pid or self.world.server.pid, self.postmaster if postgres else None)
+
+    def start(self, command, **options):
+        """Another server, in a session of its own like ours: the kernel shares the cores between sessions."""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True, **options)
+        self.started.append(process)
+        return process
 
     def interleave(self, title, runs, before=None):
         """runs: name -> a function that measures once. Each in turn, as often as was asked for; medians."""
@@ -46,8 +54,8 @@ class Bench:
                 if before:
                     before()
                 measured[name].append(measure())
-        medians = {name: load.median(values) for name, values in measured.items()}
-        self.rows.append((title, medians))
+        self.others += [one.others for values in measured.values() for one in values if one.others is not None]
+        self.rows.append((title, {name: load.median(values) for name, values in measured.items()}))
 
     # --- a ------------------------------------------------------------------------------------------------------------
 
@@ -133,8 +141,7 @@ class Bench:
         sql.write_text(json.dumps(statements.SQL))
         environment = {**os.environ, "PORT": str(port), "PGHOST": str(self.world.pg.folder), "POOL": str(FASTIFY_POOL),
                        "WORKERS": "2", "STATEMENTS": str(sql), "NODE_ENV": "production"}
-        process = subprocess.Popen(["node", "server.js"], cwd=FASTIFY, env=environment, stdout=subprocess.PIPE, text=True)
-        self.others.append(process)
+        process = self.start(["node", "server.js"], cwd=FASTIFY, env=environment)
         if process.stdout.readline().strip() != "ready":
             raise RuntimeError("the fastify server did not start")
         return f"http://127.0.0.1:{port}", process.pid
@@ -151,9 +158,8 @@ class Bench:
 
     def images(self):
         found, whose = self.world.images()
-        process = subprocess.Popen([BUILD / "tests/bench/h2o_static", Path(self.world.server.config["state_dir"]) / "images",
-                                    str(min(os.cpu_count(), 9))], stdout=subprocess.PIPE, text=True)
-        self.others.append(process)
+        process = self.start([BUILD / "tests/bench/h2o_static", Path(self.world.server.config["state_dir"]) / "images",
+                              str(min(os.cpu_count(), 9))])
         alone = f"http://127.0.0.1:{int(process.stdout.readline())}"
 
         def measure(url, pid):
@@ -203,8 +209,8 @@ class Bench:
                 f"{BOARD_PEOPLE} on the board"]
 
     def table(self):
-        line = "{:<46}{:>10}{:>9}{:>9}{:>8}{:>9}{:>9}{:>9}{:>9}"
-        yield line.format("", "per s", "p50 ms", "p99 ms", "MB/s", "CPU us", "PG us", "MiB", "ratio")
+        line = "{:<46}{:>9}{:>8}{:>8}{:>7}{:>8}{:>8}{:>8}{:>8}{:>8}"
+        yield line.format("", "per s", "p50 ms", "p99 ms", "MB/s", "CPU us", "PG us", "MiB", "ratio", "by CPU")
         for title, medians in self.rows:
             yield ""
             yield title
@@ -214,13 +220,17 @@ class Bench:
                     "  " + name, number(m.per_s, 0), number(m.p50, 2), number(m.p99, 2),
                     number(m.mb_per_s, 0) if "(c)" in title else "",
                     number(m.server_us if m.server_us is not None else m.loader_us, 0), number(m.postgres_us, 0),
-                    memory(m), "" if m is first else f"{first.per_s / m.per_s:.2f}").rstrip()
+                    memory(m), *(("", "") if m is first else (f"{first.per_s / m.per_s:.2f}",
+                                                              f"{m.cpu_us / first.cpu_us:.2f}"))).rstrip()
 
     def explain(self):
-        return NOTES + self.notes
+        others = statistics.median(self.others) if self.others else 0
+        warning = [f"Other processes took {others:.0%} of this machine (median of the measurements)" +
+                   ("." if others < 0.05 else ": what is per second is not to be trusted, the processor times are.")]
+        return NOTES + self.notes + warning
 
     def finish(self):
-        for process in self.others:
+        for process in self.started:
             process.terminate()
             process.wait(20)
         self.world.destroy()
@@ -237,7 +247,8 @@ def memory(m):
 
 
 NOTES = [
-    "per s: requests, submissions or grades. ratio: the group's first line divided by this one.",
+    "per s: requests, submissions or grades. ratio: the group's first line divided by this one. by CPU: the same by the",
+    "processor time that one costs all who take part, load generator included; it holds on a busy machine too.",
     "CPU us: processor time for one, of the server with its graders or workers; of pgbench itself in its lines. PG us: of",
     "PostgreSQL. MiB: peak resident memory (VmHWM) during the load, + that of the largest grader or node worker.",
     "",

@@ -24,7 +24,13 @@ class Measured:
     peak: float = None
     grader_peak: float = None
     mb_per_s: float = None
+    others: float = None  # share of the machine that went to processes which are none of ours
     count: int = field(default=0, repr=False)
+
+    @property
+    def cpu_us(self):
+        """Of everybody who took part."""
+        return sum(part or 0 for part in (self.loader_us, self.server_us, self.postgres_us))
 
 
 def median(measured):
@@ -57,6 +63,12 @@ def cpu_seconds(pid, reaped=False):
     return sum(int(value) for value in values[11:15 if reaped else 13]) / TICK
 
 
+def machine_cpu():
+    """Seconds that all cores were busy, and had."""
+    values = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(values) - values[3] - values[4]) / TICK, sum(values) / TICK
+
+
 def peak_mib(pid):
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
 
@@ -82,6 +94,7 @@ class Watch:
             except OSError:
                 pass  # then it counts from the process's start
         self.before = (self._server_cpu(), self._postgres_cpu(), self._loader_cpu())
+        self.machine_before = machine_cpu()
         return self
 
     @staticmethod
@@ -92,6 +105,8 @@ class Watch:
     def __exit__(self, *_):
         after = (self._server_cpu(), self._postgres_cpu(), self._loader_cpu())
         self.spent = [now - then for now, then in zip(after, self.before)]
+        busy, whole = (now - then for now, then in zip(machine_cpu(), self.machine_before))
+        self.others = max(0, busy - sum(self.spent)) / whole
         self.peaks = [peak_mib(pid) for pid in family(self.server)] if self.server else []
 
     def measured(self, count, seconds, **more):
@@ -99,7 +114,8 @@ class Watch:
         return Measured(per_s=count / seconds, count=count, loader_us=loader,
                         server_us=server if self.server else None, postgres_us=postgres if self.postmaster else None,
                         peak=self.peaks[0] if self.peaks else None,
-                        grader_peak=max(self.peaks[1:], default=None) if self.peaks else None, **more)
+                        grader_peak=max(self.peaks[1:], default=None) if self.peaks else None, others=self.others,
+                        **more)
 
 
 def run(command, seconds):
