@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/die.h"
+#include "base/log.h"
 
 static struct iovec piece(const char *s)
 {
@@ -20,6 +21,7 @@ static struct iovec piece(const char *s)
 
 void die(const char *what, const char *detail)
 {
+    log_flush(); /* what led here is worth as much as the last line */
     struct iovec line[] = {
         piece("{\"level\":\"error\",\"event\":\"died\",\"what\":\""),
         piece(what),
