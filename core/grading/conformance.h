@@ -88,6 +88,9 @@ bool conformance_valid(const struct conformance *c, int part, const json_t *json
 /* Compact, in the members' own order. *out is overwritten. */
 struct text conformance_text(struct buffer *out, const json_t *json);
 
+/* Whether the library was built with sanitizers, whose runtime a worker without them cannot give it. */
+bool conformance_sanitized(struct conformance *c);
+
 /* --- The checks */
 void conformance_exports(struct conformance *c);
 void conformance_imports(struct conformance *c);

@@ -1,8 +1,10 @@
 #include "grading/conformance.h"
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/clock.h"
 #include "grading/conformance_mutate.h"
 
 void conformance_cases(struct conformance *c)
@@ -308,29 +310,55 @@ void conformance_allocations(struct conformance *c)
 /* --- Threads
  * ---------------------------------------------------------------------------------------------------- */
 
-enum { THREADS = 8, THREAD_ROUNDS = 20 };
+enum { THREADS = 8, THREAD_ROUNDS = 50, THREAD_NS = 200000000 };
 
 struct lane {
     struct conformance *c;
     const struct host_result *first;
     pthread_t thread;
+    pthread_barrier_t *start;
     struct host *host;
-    size_t start;
+    struct conformance_random random;
     size_t wrong; /* case + 1; 0: none */
 };
+
+/* Lets another thread go on in the middle of a grade, so that even one processor interleaves them. */
+static void *yielding_alloc(void *context, uint64_t size)
+{
+    sched_yield();
+    return trick.host->alloc(context, size);
+}
+
+static enum overread_status yielding_grade(const overread_host *host, const overread_input *input,
+                                           overread_grade *grade)
+{
+    overread_host yielding = *host;
+
+    trick.host = host;
+    yielding.alloc = yielding_alloc;
+    return trick.inner->grade(&yielding, input, grade);
+}
 
 static void *run_lane(void *arg)
 {
     struct lane *lane = arg;
     struct conformance own = *lane->c;
+    overread_plugin yielding = *own.plugin;
     struct host_result result;
 
     own.host = lane->host;
+    yielding.grade = yielding_grade;
+    trick.inner = own.plugin;
     host_result_init(&result);
-    for (size_t n = 0; n < THREAD_ROUNDS * own.case_count && !lane->wrong; n++) {
-        size_t i = (lane->start + n) % own.case_count;
+    pthread_barrier_wait(lane->start);
+    /* Long enough to be interrupted anywhere, on a busy machine too. */
+    uint64_t end = clock_monotonic_ns() + THREAD_NS;
 
-        conformance_call(&own, own.plugin, HOST_GRADE, own.cases[i].text, &result);
+    for (size_t n = 0; (n < THREAD_ROUNDS * own.case_count || clock_monotonic_ns() < end) && !lane->wrong;
+         n++) {
+        size_t i = conformance_below(&lane->random, own.case_count);
+
+        conformance_call(&own, &yielding, HOST_GRADE, own.cases[i].text, &result);
         if (!conformance_same(&lane->first[i], &result))
             lane->wrong = i + 1;
     }
@@ -339,20 +367,24 @@ static void *run_lane(void *arg)
 }
 
 /* A plugin that keeps no state cannot tell; one that does is seen here before a host that grades on threads
- * sees it. */
+ * sees it.
+ */
 void conformance_threads(struct conformance *c)
 {
     struct lane lanes[THREADS] = {{0}};
+    pthread_barrier_t start;
     const struct host_result *first = conformance_load(c) ? conformance_grade_all(c, c->plugin) : NULL;
 
     if (!first)
         return;
     conformance_at(c, "grading in %d threads at once", THREADS);
+    pthread_barrier_init(&start, NULL, THREADS);
     for (size_t t = 0; t < THREADS; t++) {
-        lanes[t] = (struct lane){.c = c, .first = first, .host = host_create(&c->rules), .start = t};
+        lanes[t] = (struct lane){
+            .c = c, .first = first, .start = &start, .host = host_create(&c->rules), .random = {c->seed + t}};
         if (!lanes[t].host || pthread_create(&lanes[t].thread, NULL, run_lane, &lanes[t]) != 0) {
             conformance_fail(c, "a thread could not be started");
-            return;
+            return; /* and the process ends, with those that wait */
         }
     }
     for (size_t t = 0; t < THREADS; t++) {
@@ -362,6 +394,7 @@ void conformance_threads(struct conformance *c)
             conformance_fail(c, "%s: other bytes when %d threads grade at once: it keeps state between calls",
                              c->cases[lanes[t].wrong - 1].name, THREADS);
     }
+    pthread_barrier_destroy(&start);
 }
 
 /* --- What answers earn

@@ -128,6 +128,19 @@ void conformance_imports(struct conformance *c)
                                  impure[k]);
 }
 
+bool conformance_sanitized(struct conformance *c)
+{
+    struct symbols s;
+    bool found = false;
+
+    if (!open_symbols(c, &s))
+        return false;
+    for (size_t i = 0; i < s.count; i++)
+        found |= strcmp(name_of(&s, i), "__asan_init") == 0 || strncmp(name_of(&s, i), "__ubsan_", 8) == 0;
+    munmap((void *)(uintptr_t)s.bytes, s.len);
+    return found;
+}
+
 void conformance_manifest(struct conformance *c)
 {
     const struct error *err = &c->manifest_error;

@@ -8,6 +8,7 @@
 #include "base/process.h"
 #include "grading/author_folder.h"
 #include "grading/conformance_mutate.h"
+#include "grading/grader_sandbox.h"
 
 enum { GROWN_ITEMS = 4096 };
 
@@ -48,8 +49,13 @@ void conformance_print_grades(struct conformance *c, bool reverse)
 static void compare_with_fresh(struct conformance *c, const struct host_result *first, const char *setting,
                                bool reverse)
 {
-    const char *argv[] = {"env",     setting,      c->self,    reverse ? "--grades-reversed" : "--grades",
-                          "--cases", c->cases_dir, c->library, NULL};
+    /* process_run has an environment of its own; a sanitizer's runtime must be lent to the fresh process too.
+     */
+    const char *preload = getenv("LD_PRELOAD");
+    const char *lent = arena_printf(c->arena, "LD_PRELOAD=%s", preload ? preload : "");
+    const char *argv[] = {
+        "env",     setting,      lent,       c->self, reverse ? "--grades-reversed" : "--grades",
+        "--cases", c->cases_dir, c->library, NULL};
     const struct process_limits limits = {.wall_ms = 60000};
     struct buffer expected, got;
     struct error err = {0};
@@ -162,6 +168,12 @@ static void run_in_worker(struct conformance *c, const struct host_result *first
     struct job job = {.c = c, .first = first, .answers = answers};
     struct error err = {0};
 
+    if (!GRADER_SANITIZED && conformance_sanitized(c)) {
+        conformance_skip(
+            c, "a library with sanitizers cannot be loaded in the sandbox: check the plain build too");
+        return;
+    }
+    unsetenv("LD_PRELOAD"); /* is for this program */
     setenv("OVERREAD_GRADER_EXPLAIN", "1", 1);
     if (author_folder_register(c->arena, c->library, c->grader, &job.plugin, &err) < 0) {
         conformance_fail(c, "%s", err.detail);

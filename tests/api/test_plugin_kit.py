@@ -189,7 +189,7 @@ BROKEN = {
                 ("wrist_xr.c", FOUND, FOUND + "    distance += (int)strlen(setlocale(LC_CTYPE, NULL)) - 1;\n")],
                "in a fresh process with LC_ALL="),
     "keys": ([("wrist_xr.c", FOUND, FOUND + "    distance += input->config->as.members[0].name > "
-                                            "input->config->as.members[1].name;\n")], "members in another order"),
+                                            "input->config->as.members[2].name;\n")], "members in another order"),
     "rounding": ([("wrist_xr.c", "#include <stdbool.h>", "#include <math.h>\n#include <stdbool.h>"),
                   ("wrist_xr.c", "(int64_t)distance * 1000000;", "(int64_t)nearbyint((distance + tolerance / 1e9) / 3.0 * 1e6);")],
                  "when arithmetic rounds"),
@@ -198,7 +198,7 @@ BROKEN = {
                     '    if (!answer->at.given) {\n        finding->answer_pointer = "/mark";\n')], "mutation"),
     "allocations": ([("wrist_xr.c", GRADE, "")], "without its allocation 1 of 3"),
     "threads": ([("wrist_xr.c", FOUND, FOUND + "    static volatile int kept;\n    kept = distance;\n"
-                  "    for (volatile int i = 0; i < 20000; i++)\n        ;\n    distance = kept;\n")], "keeps state"),
+                  "    (void)host->alloc(host->context, 1);\n    distance = kept;\n")], "keeps state"),
     "worker": ([("wrist_xr.c", "#include <stdbool.h>", "#include <stdbool.h>\nextern int access(const char *path, int mode);"),
                 ("wrist_xr.c", FOUND, FOUND + '    distance += access("/etc/hostname", 4) > 0;\n')], "grader_failed"),
     "limits": ([("manifest.json", '"mark": {', '"others": {"type": "array", "items": {"type": "integer"}}, "mark": {'),
@@ -270,3 +270,63 @@ def test_the_prostate_plugin_conforms():
 def test_the_server_cannot_load_a_plugin():
     names = subprocess.run(["nm", "-D", "--undefined-only", OVERREAD], capture_output=True, text=True, check=True).stdout
     assert not re.search(r"\bdlm?open\b", names)
+
+
+# --- the guide ---------------------------------------------------------------------------------------------------
+
+def guide(section):
+    """The code blocks of one section of the authors' guide."""
+    text = (ROOT / "include/overread/AUTHORS.md").read_text()
+    body = re.search(rf"^## {section}\..*?(?=^## )", text, re.M | re.S)[0]
+    blocks = re.findall(r"(?:^    .*\n|^\n)+", body, re.M)
+    return [re.sub(r"^    ", "", block, flags=re.M).strip("\n") for block in blocks if block.strip()]
+
+
+def edit(path, old, new, count=1):
+    text = path.read_text()
+    assert old in text, f"{path.name} has no {old!r}"
+    path.write_text(text.replace(old, new, count))
+
+
+def test_what_the_guide_says_leads_to_a_graded_case(tmp_path):
+    env = {**environment(), "OVERREAD_GRADER": str(GRADER), "PATH": f"{OVERREAD.parent}:{environment()['PATH']}"}
+
+    def shell(commands, folder, status=0):
+        result = subprocess.run(["bash", "-ec", commands], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+        assert result.returncode == status, result.stdout + result.stderr
+        return result.stdout
+
+    folder = tmp_path / "wrist_xr"
+    begin, checkout = guide(1)[:2]
+    setup = checkout.splitlines()[1].replace("OVERREAD/", f"{ROOT}/")
+    assert re.search(r"^Ok: +1", shell(begin.replace("meson setup build", setup), tmp_path), re.M)
+    shown = shell(guide(2)[0], folder)
+    for line in guide(2)[1].splitlines():
+        assert line == "..." or line in shown.splitlines() or not line
+
+    side, codes = guide(3)
+    edit(folder / "manifest.json", '"centre": {', f'{side}\n        "centre": {{')
+    edit(folder / "manifest.json", '"mark": {', f'{side}\n        "mark": {{')
+    edit(folder / "manifest.json", '"decision_right":', f'{codes}\n    "decision_right":')
+    functions, call, build = guide(4)[:3]
+    source = folder / "wrist_xr.c"
+    edit(source, "static enum overread_status grade(", f"{functions}\n\nstatic enum overread_status grade(")
+    edit(source, "2 * sizeof(*findings)", "3 * sizeof(*findings)")
+    edit(source, "    for (uint32_t i = 0; i < ret->finding_count;", f"    {call}\n    for (uint32_t i = 0; i < ret->finding_count;")
+    assert shell(build, folder).endswith("passed, 0 failed\n")
+
+    commands, complaint, last = guide(5)
+    copy, rest = commands.split("\n", 1)
+    case = folder / "golden/wrong_side"
+    shell(copy, folder)
+    edit(case / "truth.json", "{", '{"side": "radius", ')
+    edit(case / "answer.json", "{", '{"side": "ulna", ')
+    assert "You did not name the bone that is broken." in shell(rest, folder)
+    assert complaint in shell(last, folder, 1)
+    edit(case / "truth_as_answer.json", "{", '{"side": "radius", ')
+    assert shell(last, folder).endswith("passed, 0 failed\n")
+
+
+def test_the_guide_names_every_check():
+    text = (ROOT / "include/overread/AUTHORS.md").read_text().split("## 6.")[1]
+    assert all(f"`{name}`" in text for name in CHECKS)
