@@ -1,14 +1,10 @@
 /* overread-plugin-check: `overread plugin check FILE.so` runs it. */
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/crypto.h"
-#include "base/log.h"
 #include "grading/conformance.h"
 
 static int usage(void)
@@ -20,22 +16,21 @@ static int usage(void)
 /* The input that a check failed with, for `overread plugin try`. */
 static void save_input(const struct conformance *c)
 {
-    char dir[] = "/tmp/overread-plugin-check-XXXXXX", path[100];
+    const char *base = getenv("TMPDIR");
+    char *dir = arena_printf(c->arena, "%s/overread-plugin-check-XXXXXX", base && base[0] ? base : "/tmp");
 
     if (!c->page->has_input || !mkdtemp(dir))
         return;
     for (int p = 0; p < PARTS; p++) {
-        snprintf(path, sizeof(path), "%s/%s.json", dir, conformance_part_names[p]);
-        FILE *file = fopen(path, "wxe");
+        FILE *file = fopen(arena_printf(c->arena, "%s/%s.json", dir, conformance_part_names[p]), "wxe");
 
         if (!file)
             return;
         fwrite(c->page->input[p], 1, c->page->len[p], file);
         fclose(file);
     }
-    printf(
-        "    overread plugin try %s --config %s/config.json --truth %s/truth.json --answer %s/answer.json\n",
-        c->library, dir, dir, dir);
+    printf("    overread plugin try %s --config %s/config.json --truth %s/truth.json --answer %s/answer.json\n",
+           c->library, dir, dir, dir);
 }
 
 static int run_all(struct conformance *c)

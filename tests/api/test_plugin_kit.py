@@ -14,6 +14,12 @@ FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "
          "-ffp-contract=off"]
 
 
+@pytest.fixture(autouse=True)
+def _temporary_folder(tmp_path_factory, monkeypatch):
+    """Inputs that a failed check saves go where pytest cleans up."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path_factory.mktemp("saved")))
+
+
 def overread(*arguments, **options):
     return subprocess.run([OVERREAD, *map(str, arguments)], env={**environment(), "OVERREAD_GRADER": str(GRADER)},
                           capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, **options)
