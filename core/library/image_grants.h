@@ -1,6 +1,6 @@
 /* Who may fetch which image, remembered per event loop so that a scroll through a series does not ask the database
- * for every slice. A grant lives GRANT_SECONDS at the most. It is forgotten at once, on every node, when a session,
- * membership, person, tenant or case changes (NOTIFY overread_revoked); while this loop cannot hear notifications,
+ * for every slice. A grant lives GRANT_SECONDS at the most. It is forgotten on every node as soon as the notification
+ * arrives that a session, membership, person, tenant or case has changed (NOTIFY overread_revoked, milliseconds); while this loop cannot hear notifications,
  * nothing is remembered at all. */
 #ifndef OVERREAD_LIBRARY_IMAGE_GRANTS_H
 #define OVERREAD_LIBRARY_IMAGE_GRANTS_H
