@@ -141,9 +141,13 @@ CREATE FUNCTION share_json(k int, n int) RETURNS json LANGUAGE sql STABLE AS $$
                                                   round((100 * wilson_high(k, n))::numeric, 1)) END) $$;
 
 -- The same over the newest `span` entries of a ring.
-CREATE FUNCTION window_json(ring boolean[], span int) RETURNS json LANGUAGE sql STABLE AS $$
-    SELECT share_json(cardinality(array_positions(ring[greatest(1, cardinality(ring) - span + 1):], true)),
-                      least(cardinality(ring), span)) $$;
+CREATE FUNCTION window_json(ring boolean[], span int) RETURNS json LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    n int := least(cardinality(ring), span);
+    k int := cardinality(array_positions(ring[cardinality(ring) - n + 1:], true));
+BEGIN
+    RETURN share_json(k, n);
+END $$;
 
 CREATE FUNCTION board_rank(board uuid, of_modality text, of_score int) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -172,6 +176,16 @@ BEGIN
               ORDER BY x.tenant_id, x.modality, x.score DESC, x.person_id LIMIT least(max_rows, 100)) s
         JOIN pseudonyms p USING (person_id)
         ORDER BY s.score DESC, s.person_id;
+END $$;
+
+-- One's own place on it; NULL for who is not.
+CREATE FUNCTION board_everybody_me(of_modality text) RETURNS json
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT json_build_object('pseudonym', p.pseudonym, 'rank', board_rank(everybody(), of_modality, s.score),
+                                     'score', s.score, 'reads', s.reads)
+            FROM standings s JOIN pseudonyms p USING (person_id)
+            WHERE s.tenant_id = everybody() AND s.person_id = current_person() AND s.modality = of_modality AND s.reads > 0);
 END $$;
 
 CREATE FUNCTION board_join(name text) RETURNS void
@@ -205,9 +219,9 @@ CREATE TRIGGER standings_follow_membership AFTER UPDATE OF until ON memberships
     FOR EACH ROW EXECUTE FUNCTION standings_follow_membership();
 
 SELECT guard_table(t) FROM unnest(ARRAY['standings', 'board_counts', 'pseudonyms']::regclass[]) t;
-CREATE POLICY tenant ON standings TO overread_app
-    USING (tenant_id = current_tenant() OR tenant_id = everybody() AND person_id = current_person());
+-- One condition, so that a board is read along its index, from the top, however large the tenant.
+CREATE POLICY tenant ON standings TO overread_app USING (tenant_id = current_tenant());
 CREATE POLICY own ON pseudonyms TO overread_app USING (person_id = current_person());
 GRANT SELECT ON standings, pseudonyms TO overread_app;
-GRANT EXECUTE ON FUNCTION everybody, wilson_low, wilson_high, share_json, window_json, board_rank, board_people, board_everybody, board_join,
-    board_leave TO overread_app;
+GRANT EXECUTE ON FUNCTION everybody, wilson_low, wilson_high, share_json, window_json, board_rank, board_people, board_everybody,
+    board_everybody_me, board_join, board_leave TO overread_app;

@@ -34,10 +34,7 @@ SELECT json_build_object('board', 'everybody', 'modality', $1::text, 'people', b
     'items', coalesce((SELECT json_agg(json_build_object('rank', b.rank, 'name', b.name,
             'score', b.score, 'reads', b.reads, 'last50', b.last50, 'me', b.me) ORDER BY b.rank, b.name)
         FROM (SELECT *, rank() OVER (ORDER BY score DESC) AS rank FROM board_everybody($1, $2::int)) b), '[]'::json),
-    'me', (SELECT json_build_object('pseudonym', p.pseudonym, 'rank', board_rank(everybody(), $1, s.score),
-                                    'score', s.score, 'reads', s.reads)
-           FROM standings s JOIN pseudonyms p USING (person_id)
-           WHERE s.tenant_id = everybody() AND s.person_id = current_person() AND s.modality = $1 AND s.reads > 0));
+    'me', board_everybody_me($1));
 
 -- name: board_join
 -- lane: write
