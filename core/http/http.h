@@ -37,7 +37,8 @@ int http_query_only(struct http_request *req, struct error *err, ...) __attribut
 bool http_header(const struct http_request *req, const char *lower_case_name, struct text *ret);
 bool http_cookie(const struct http_request *req, const char *name, struct text *ret);
 struct text http_body(const struct http_request *req);
-/* Body as JSON object; checks Content-Type (415) and emptiness. */
+/* Body as JSON object; checks Content-Type (415), emptiness, and the number of values (413). */
+enum { JSON_VALUES_MAX = 60000 };
 int http_body_json(struct http_request *req, json_t **ret, struct error *err);
 const char *http_request_id(const struct http_request *req);
 struct text http_peer(const struct http_request *req); /* address without port; X-Forwarded-For only from a

@@ -449,6 +449,23 @@ struct text http_body(const struct http_request *req)
     return req->body;
 }
 
+/* A tree of many small values costs a hundred times its text, on the loop, before anybody has been asked who sends it. */
+static bool has_too_many_values(struct text body)
+{
+    size_t values = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < body.len; i++) {
+        char c = body.p[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == ',' || c == '{' || c == '['))
+            values++;
+    }
+    return values > JSON_VALUES_MAX;
+}
+
 int http_body_json(struct http_request *req, json_t **ret, struct error *err)
 {
     struct text type;
@@ -460,6 +477,8 @@ int http_body_json(struct http_request *req, json_t **ret, struct error *err)
     if (!http_header(req, "content-type", &type) || !field_media_type_is(type, "application/json"))
         return error_set(err, ERROR_UNSUPPORTED, "not_json", NULL,
                          "The body's Content-Type must be application/json.");
+    if (has_too_many_values(req->body))
+        return error_set(err, ERROR_TOO_LARGE, "too_many_values", NULL, "A body holds at most %d values.", JSON_VALUES_MAX);
     if (json_parse(req->arena, req->body, &json, err) < 0)
         return -1;
     if (!json_is_object(json))
