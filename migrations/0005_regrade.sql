@@ -1,0 +1,1 @@
+-- Regrading: a new revision of a plugin grades what was read before.

@@ -1,0 +1,1 @@
+-- API tokens, operators, support access.

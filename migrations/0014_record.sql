@@ -1,0 +1,1 @@
+-- The record: audit chain, export, erasure.
