@@ -38,6 +38,18 @@ static int check_same_origin(struct http_request *req, struct error *err)
     return 0;
 }
 
+/* What a program's token must be good for: "cases:read" behind the roles. A session's token has no scopes. */
+static const char *need_of(struct http_request *req, struct text token)
+{
+    const struct http_route *route = http_route(req);
+    struct text method = http_method(req);
+    if (!text_starts(token, IDENTITY_TOKEN_PREFIX) || !route->roles)
+        return route->roles;
+    const char *area = route->path + strlen("/v1/");
+    bool reads = text_is(method, "GET") || text_is(method, "HEAD");
+    return arena_printf(http_arena(req), "%s %.*s:%s", route->roles, (int)strcspn(area, "/"), area, reads ? "read" : "write");
+}
+
 int identity_scope(struct http_request *req, struct db_scope *ret, struct error *err)
 {
     struct text header, token;
@@ -59,7 +71,7 @@ int identity_scope(struct http_request *req, struct db_scope *ret, struct error 
         .arena = http_arena(req),
         .as = DB_AS_SESSION,
         .credential = hash,
-        .need = http_route(req)->roles,
+        .need = need_of(req, token),
         .gone = http_gone,
         .gone_arg = req,
     };
@@ -111,11 +123,17 @@ int identity_sign_in(struct db_scope *scope, const struct sign_in *in, const cha
     if (work.outdated && db_run(scope, sql_password_rehash, (const char *const[]){person, work.phc, work.rehashed}, &done,
                                 err) < 0)
         return -1;
+    return identity_session_open(scope, person, in->tenant, in->client, "password", token, ret, err);
+}
+
+int identity_session_open(struct db_scope *scope, const char *person, const char *tenant, const char *client,
+                          const char *methods, const char *token, struct text *ret, struct error *err)
+{
+    const struct db_result *done;
     char session[UUID_SIZE], hash[SHA256_HEX_SIZE];
     uuid_v7(session);
     crypto_sha256_hex(token, strlen(token), hash);
-    if (db_run(scope, sql_session_create, (const char *const[]){person, in->tenant, session, hash, in->client}, &done,
-               err) < 0)
+    if (db_run(scope, sql_session_open, (const char *const[]){person, tenant, session, hash, client, methods}, &done, err) < 0)
         return -1;
     *ret = db_text(done, 0, 0);
     return 0;

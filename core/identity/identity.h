@@ -20,6 +20,9 @@ void identity_init(const struct config *config, struct thread_pool *passwords);
  * 0, or -1 with ERROR_UNAUTHENTICATED / ERROR_FORBIDDEN. */
 int identity_scope(struct http_request *req, struct db_scope *ret, struct error *err);
 
+/* Tokens of programs begin so; those of sessions do not (but by a chance of 2^-24, which does no harm). */
+#define IDENTITY_TOKEN_PREFIX "ovt_"
+
 /* For http_options: refuses a request that shows no credentials at all, before its handler looks at the input. */
 int identity_guard(struct http_request *req, struct error *err);
 

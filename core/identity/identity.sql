@@ -10,9 +10,10 @@ SELECT person_id, phc FROM login_lookup($1);
 -- lane: write
 SELECT password_rehash($1::uuid, $2, $3);
 
--- name: session_create
+-- name: session_open
 -- lane: write
-SELECT session_create($1::uuid, $2, $3::uuid, $4, $5);
+-- $1 person, $2 tenant's slug or NULL, $3 new session, $4 hash of its token, $5 client, $6 methods, comma-separated
+SELECT session_open($1::uuid, $2, $3::uuid, $4, $5, string_to_array($6, ','));
 
 -- name: session_end
 -- lane: write
@@ -25,16 +26,7 @@ SELECT session_id, audit(tenant_id, person_id, 'session.ended', session_id::text
 
 -- name: session_show
 -- lane: read
-SELECT json_build_object('session', s.session_id, 'expires_at', s.expires_at,
-                         'idle_seconds', extract(epoch FROM s.idle)::int,
-                         'person', json_build_object('id', p.person_id, 'name', p.name, 'email', p.email),
-                         'tenant', json_build_object('id', t.tenant_id, 'kind', t.kind, 'slug', t.slug, 'name', t.name),
-                         'roles', to_json(m.roles))
-FROM sessions s
-JOIN people p USING (person_id)
-JOIN tenants t USING (tenant_id)
-JOIN memberships m USING (tenant_id, person_id)
-WHERE s.session_id = current_session_id();
+SELECT session_json(current_tenant(), current_session_id());
 
 -- name: session_list
 -- lane: read

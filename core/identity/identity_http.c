@@ -27,31 +27,46 @@ static void set_cookie(struct http_request *req, const char *token, const char *
                                  token, identity_cookie_secure() ? "; Secure" : "", attributes));
 }
 
-static void session_post(struct http_request *req)
+void identity_token(char ret[IDENTITY_TOKEN_SIZE])
+{
+    unsigned char random[TOKEN_BYTES];
+    crypto_random(random, sizeof(random));
+    base64url_encode(random, sizeof(random), ret);
+}
+
+bool identity_by_cookie(const struct http_request *req)
+{
+    struct text header;
+    return !http_header(req, "authorization", &header);
+}
+
+void identity_reply_session(struct http_request *req, int status, const char *token, bool cookie, struct text session)
 {
     struct arena *arena = http_arena(req);
-    struct sign_in in = {0};
-    bool cookie = false;
-    struct error err = {0};
-    struct text session;
-    struct db_scope scope = {.arena = arena, .as = DB_AS_NOBODY, .gone = http_gone, .gone_arg = req};
-    unsigned char random[TOKEN_BYTES];
-    char token[TOKEN_BYTES * 2];
-    crypto_random(random, sizeof(random));
-    base64url_encode(random, sizeof(random), token);
-    if (sign_in_from_body(req, &in, &cookie, &err) < 0 || identity_sign_in(&scope, &in, token, &session, &err) < 0) {
-        http_reply_error(req, &err);
-        return;
-    }
     /* The session's JSON is an object: its members go behind ours. */
     const char *json;
     if (cookie) {
         set_cookie(req, token, "");
         json = arena_copy(arena, session.p, session.len);
     } else {
-        json = arena_printf(arena, "{\"token\":\"%s\",%s", token, session.p + 1);
+        json = arena_printf(arena, "{\"token\":\"%s\",%.*s", token, (int)session.len - 1, session.p + 1);
     }
-    http_reply_json(req, 201, text_of(json));
+    http_reply_json(req, status, text_of(json));
+}
+
+static void session_post(struct http_request *req)
+{
+    struct sign_in in = {0};
+    bool cookie = false;
+    struct error err = {0};
+    struct text session;
+    struct db_scope scope = {.arena = http_arena(req), .as = DB_AS_NOBODY, .gone = http_gone, .gone_arg = req};
+    char token[IDENTITY_TOKEN_SIZE];
+    identity_token(token);
+    if (sign_in_from_body(req, &in, &cookie, &err) < 0 || identity_sign_in(&scope, &in, token, &session, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        identity_reply_session(req, 201, token, cookie, session);
 }
 
 static void end_session(struct http_request *req, const char *session)
@@ -108,7 +123,7 @@ const struct http_route identity_routes[] = {
     {"POST", "/v1/sessions", NULL, SIGN_IN_BODY_MAX, session_post},
     {"GET", "/v1/sessions", "*", 0, session_list},
     {"DELETE", "/v1/sessions/{session}", "*", 0, session_revoke},
-    {"GET", "/v1/session", "*", 0, session_get},
-    {"DELETE", "/v1/session", "*", 0, session_delete},
+    {"GET", "/v1/session", "pending", 0, session_get},
+    {"DELETE", "/v1/session", "pending", 0, session_delete},
     {0},
 };

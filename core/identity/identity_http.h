@@ -16,4 +16,17 @@ const char *identity_cookie_name(void);
 int fiber_fn identity_sign_in(struct db_scope *scope, const struct sign_in *in, const char *token, struct text *ret,
                               struct error *err);
 
+/* Opens a session for who has just been recognised. methods: "password", "single_sign_on", "password,totp", ... (0007).
+ * The reply's "stage" says whether the session still owes a step. */
+int fiber_fn identity_session_open(struct db_scope *scope, const char *person, const char *tenant, const char *client,
+                                   const char *methods, const char *token, struct text *ret, struct error *err);
+
+/* 256 random bits as text: a session's token. */
+#define IDENTITY_TOKEN_SIZE 44
+void identity_token(char ret[IDENTITY_TOKEN_SIZE]);
+/* 201 with a session that was opened or moved on under this token: in the cookie, or (cookie false) in the body. */
+void identity_reply_session(struct http_request *req, int status, const char *token, bool cookie, struct text session);
+/* Did this request show its session by the cookie? */
+bool identity_by_cookie(const struct http_request *req);
+
 #endif

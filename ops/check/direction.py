@@ -11,6 +11,7 @@ FOUNDATION = {
     "http": ["base"],
     "grading": ["base"],
     "jobs": ["base", "db"],
+    "outbound": ["base", "db", "jobs"],
 }
 CHAIN = ["identity", "tenancy", "audit", "billing", "library", "reading"]  # each may use those before it
 ENDS = ["scoreboard", "discussion", "teaching"]  # these use the whole chain, and do not know each other

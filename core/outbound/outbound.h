@@ -1,0 +1,46 @@
+/* What leaves the server for other people's: mail by SMTP, requests by HTTPS. Both through libcurl, on worker threads; who
+ * calls waits in a fiber. */
+#ifndef OVERREAD_OUTBOUND_H
+#define OVERREAD_OUTBOUND_H
+
+#include "base/config.h"
+#include "jobs/jobs.h"
+#include "jobs/thread_pool.h"
+
+extern const struct db_statement outbound_statements[];
+
+/* Once, before the server starts; both outlive it. The pool's threads wait for strangers: it is not that of passwords. */
+void outbound_init(const struct config *config, struct thread_pool *pool);
+
+/* --- Mail ---------------------------------------------------------------------------------------------------------- */
+
+/* Sends what mail_queue() (migrations/0007) put into the outbox:
+ * {"template": NAME, "to": address, "values": {name: text}, "ticket": id or null}.
+ * A template is core/outbound/templates/NAME.txt and NAME.html, embedded; the first line of NAME.txt is the subject. {name}
+ * stands for a value (escaped in HTML); {link} of a ticket is public_url + "/" + page + "#" + a token made now, whose hash
+ * ticket_issue() keeps. A failed sending is tried again for two days. */
+extern const struct job_kind outbound_mail_job;
+
+/* --- Fetch --------------------------------------------------------------------------------------------------------- */
+
+struct fetch_request {
+    const char *method; /* "GET", "POST", ... */
+    const char *url;    /* https; http only to loopback when config->fetch_loopback says so */
+    const char *const *headers; /* "name: value", NULL-ended; or NULL */
+    struct text body;
+    size_t reply_max;   /* bytes; more is an error */
+    unsigned timeout_ms;
+    /* The address is somebody's input (a tenant's webhook, an issuer): only public addresses are connected to, after
+     * resolving, whatever the name says; no redirect is followed. Loopback as above. */
+    bool public_only;
+};
+struct fetch_reply {
+    int status;
+    struct text body, content_type; /* in the arena */
+    int64_t max_age; /* seconds by Cache-Control; -1: it does not say */
+};
+/* 0 with any status that the other side answered; -1 with ERROR_UNAVAILABLE "fetch_failed" (the reason in words, no secret),
+ * "busy", or ERROR_UNPROCESSABLE "address_refused". */
+int fiber_fn fetch_run(struct arena *arena, const struct fetch_request *request, struct fetch_reply *ret, struct error *err);
+
+#endif
