@@ -349,6 +349,19 @@ BEGIN
     RETURN k;
 END $$;
 
+-- Periodic jobs --------------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION job_ensure(of_kind text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO jobs (id, kind, key, payload) VALUES (gen_random_uuid(), of_kind, 'periodic', '{}') ON CONFLICT DO NOTHING $$;
+
+CREATE FUNCTION job_again(job uuid, held uuid, seconds int) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE jobs SET lease = NULL, lease_until = NULL, attempts = 0, last_error = NULL,
+                    run_after = now() + seconds * interval '1 second'
+    WHERE id = job AND lease = held $$;
+GRANT EXECUTE ON FUNCTION job_ensure, job_again TO overread_app;
+
 SELECT guard_table(t) FROM unnest(ARRAY['api_tokens', 'tickets']::regclass[]) t;
 CREATE POLICY own ON api_tokens TO overread_app
     USING (tenant_id = current_tenant() AND person_id = current_person())

@@ -20,6 +20,7 @@ struct jobs {
     bool claiming;
     bool again; /* something came while claiming */
     bool more;  /* the last claim took all it was allowed to */
+    bool periodic_there; /* each periodic kind has its row */
     bool closing;
 };
 
@@ -89,6 +90,19 @@ static void record_failure(struct running_job *r, const struct error *err)
     db_run(&scope, sql_job_failed, params, NULL, &ignored);
 }
 
+/* If this cannot be written the job runs again, which its key makes harmless. */
+static void record_success(struct running_job *r)
+{
+    struct db_scope scope = operator_scope(r->arena);
+    struct error ignored;
+    if (r->kind->every_seconds) {
+        const char *seconds = arena_printf(r->arena, "%u", r->kind->every_seconds);
+        db_run(&scope, sql_job_again, (const char *const[]){r->job.id, r->job.lease, seconds}, NULL, &ignored);
+    } else {
+        db_run(&scope, sql_job_done, (const char *const[]){r->job.id, r->job.lease}, NULL, &ignored);
+    }
+}
+
 static void run_job(void *arg)
 {
     struct running_job *r = arg;
@@ -96,14 +110,10 @@ static void run_job(void *arg)
     struct error err = {0};
 
     log_context(r->job.id);
-    if (r->kind->run(&r->job, &err) == 0) {
-        const char *const params[] = {r->job.id, r->job.lease};
-        struct db_scope scope = operator_scope(r->arena);
-        db_run(&scope, sql_job_done, params, NULL,
-               &err); /* if not: it runs again, which its key makes harmless */
-    } else {
+    if (r->kind->run(&r->job, &err) == 0)
+        record_success(r);
+    else
         record_failure(r, &err);
-    }
     log_context(NULL);
     arena_destroy(r->arena); /* r with it */
     jobs->running--;
@@ -173,9 +183,26 @@ static bool claim_once(struct jobs *jobs)
     return result == 0 && (jobs->more || jobs->again);
 }
 
+/* Any node may be the first that runs this kind; one row stands for it in the whole cluster. */
+static bool ensure_periodic(struct jobs *jobs)
+{
+    struct arena *arena = arena_create();
+    struct db_scope scope = operator_scope(arena);
+    struct error ignored;
+    bool there = true;
+    for (const struct job_kind *const *kind = jobs->kinds; *kind; kind++)
+        if ((*kind)->every_seconds &&
+            db_run(&scope, sql_job_ensure, (const char *const[]){(*kind)->kind}, NULL, &ignored) < 0)
+            there = false;
+    arena_destroy(arena);
+    return there;
+}
+
 static void claim(void *arg)
 {
     struct jobs *jobs = arg;
+    if (!jobs->periodic_there)
+        jobs->periodic_there = ensure_periodic(jobs);
     while (!jobs->closing && claim_once(jobs))
         ;
     jobs->claiming = false;

@@ -22,6 +22,9 @@ struct job_kind {
     int fiber_fn (*run)(struct job *job, struct error *err);
     int max_attempts; /* 0: for ever */
     unsigned retry_max_seconds; /* bound of the back-off; 0: an hour */
+    /* Not 0: periodic. One row stands for it, made when it is missing; so long after a success it is due again, on
+     * whichever node. Its payload is {}. */
+    unsigned every_seconds;
 };
 
 extern const struct db_statement jobs_statements[];

@@ -1,4 +1,4 @@
--- The outbox's statements. Each is one call of a function of migration 0001: the application may not touch the table.
+-- The outbox's statements. Each is one call of a function of the migrations: the application may not touch the table.
 
 -- name: job_claim
 -- lane: write
@@ -9,6 +9,16 @@ SELECT id, kind, payload, attempt FROM job_claim($1::text[], $2::uuid, $3::int, 
 -- lane: write
 -- $1 job, $2 lease. Nothing happens when the lease is lost: another worker has it then.
 SELECT job_done($1::uuid, $2::uuid);
+
+-- name: job_again
+-- lane: write
+-- $1 job, $2 lease, $3 seconds until it is due again
+SELECT job_again($1::uuid, $2::uuid, $3::int);
+
+-- name: job_ensure
+-- lane: write
+-- The one row of a periodic kind.
+SELECT job_ensure($1);
 
 -- name: job_failed
 -- lane: write

@@ -128,9 +128,11 @@ static int fiber_fn run_seen(struct job *job, struct error *err)
     return status;
 }
 
-static const struct job_kind seen_kind = {"seen", run_seen, 0, 0};
-static const struct job_kind mortal_kind = {"mortal", run_seen, 2, 0};
+static const struct job_kind seen_kind = {.kind = "seen", .run = run_seen};
+static const struct job_kind mortal_kind = {.kind = "mortal", .run = run_seen, .max_attempts = 2};
+static const struct job_kind periodic_kind = {.kind = "regular", .run = run_seen, .every_seconds = 1};
 static const struct job_kind *const kinds[] = {&seen_kind, &mortal_kind, NULL};
+static const struct job_kind *const periodic_kinds[] = {&periodic_kind, NULL};
 
 struct bench {
     struct loop *loop;
@@ -138,7 +140,7 @@ struct bench {
     struct jobs *jobs;
 };
 
-static void bench_open(struct bench *bench, int concurrency)
+static void bench_open_with(struct bench *bench, int concurrency, const struct job_kind *const which[])
 {
     static const struct db_statement *const statements[] = {jobs_statements, who_am_i, NULL};
     const struct db_options options = {
@@ -152,7 +154,12 @@ static void bench_open(struct bench *bench, int concurrency)
     memset(&seen, 0, sizeof(seen));
     bench->loop = loop_create();
     bench->db = db_create(bench->loop, &options);
-    bench->jobs = jobs_create(bench->loop, bench->db, kinds, concurrency);
+    bench->jobs = jobs_create(bench->loop, bench->db, which, concurrency);
+}
+
+static void bench_open(struct bench *bench, int concurrency)
+{
+    bench_open_with(bench, concurrency, kinds);
 }
 
 static void bench_close(struct bench *bench)
@@ -305,6 +312,20 @@ static void a_worker_that_stops_in_the_middle_leaves_its_job_to_others_when_the_
     bench_close(&bench);
 }
 
+static void a_periodic_job_needs_nobody_to_queue_it_and_comes_again_on_time_and_after_a_failure(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_open_with(&bench, 3, periodic_kinds);
+    seen.fail_first = 1;
+    until(&bench, runs_are, 3);
+    assert_string_equal(seen.payload, "{}");
+    assert_int_equal(seen.last_attempt, 1);
+    until(&bench, leased_are, 0);
+    assert_int_equal(ask(&jobs_left, NULL), 1);
+    bench_close(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_job_that_may_fail_twice_is_dead_after_that_and_kept_for_the_operator),
         cmocka_unit_test(no_more_than_concurrency_jobs_run_at_once_and_all_get_their_turn),
         cmocka_unit_test(a_job_is_not_run_before_its_time_nor_when_it_is_of_a_strange_kind),
+        cmocka_unit_test(a_periodic_job_needs_nobody_to_queue_it_and_comes_again_on_time_and_after_a_failure),
         cmocka_unit_test(a_worker_that_stops_in_the_middle_leaves_its_job_to_others_when_the_lease_ends),
     };
     return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
