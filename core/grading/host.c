@@ -10,6 +10,24 @@
 
 #define RESERVED_MAX ((uint64_t)4 << 30)
 
+/* With AddressSanitizer, what a plugin did not ask for is not its to touch: neither behind the last block, nor in
+ * the gap between two. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_POISONED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define ARENA_POISONED 1
+#endif
+#ifdef ARENA_POISONED
+#include <sanitizer/asan_interface.h>
+#define ARENA_GAP 16u
+#else
+#define ARENA_GAP 0u
+#define ASAN_POISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(p, size) ((void)(p), (void)(size))
+#endif
+
 /* A bump arena over one reservation. What a call has touched is zeroed before the next, so that alloc can
  * promise zeroes without paying for the whole reservation. */
 struct host {
@@ -33,6 +51,7 @@ struct host *host_create(const struct host_rules *rules)
         mem_free(host);
         return NULL;
     }
+    ASAN_POISON_MEMORY_REGION(host->base, host->cap);
     return host;
 }
 
@@ -40,6 +59,7 @@ struct host *host_destroy(struct host *host)
 {
     if (host) {
         json_decref(host->kept);
+        ASAN_UNPOISON_MEMORY_REGION(host->base, host->cap);
         munmap(host->base, host->cap);
         mem_free(host);
     }
@@ -49,11 +69,12 @@ struct host *host_destroy(struct host *host)
 static void *host_alloc(void *context, uint64_t size)
 {
     struct host *host = context;
-    size_t start = (host->used + 15) & ~(size_t)15;
+    size_t start = ((host->used + 15) & ~(size_t)15) + ARENA_GAP;
 
     if (start > host->cap || size > host->cap - start)
         return NULL;
     host->used = start + (size_t)size;
+    ASAN_UNPOISON_MEMORY_REGION(host->base + start, size);
     return host->base + start;
 }
 
@@ -61,10 +82,12 @@ static void host_reset(struct host *host)
 {
     const size_t worth_returning = 1 << 20;
 
+    ASAN_UNPOISON_MEMORY_REGION(host->base, host->used);
     if (host->used > worth_returning)
         madvise(host->base, host->cap, MADV_DONTNEED); /* reads as zeroes afterwards */
     else
         memset(host->base, 0, host->used);
+    ASAN_POISON_MEMORY_REGION(host->base, host->used);
     host->used = 0;
 }
 

@@ -37,8 +37,8 @@ static const char *look(struct session *session, const struct finding_model *fin
     static const char *const how[] = {
         "look for an outward border that is spiculated or indistinct, in both views",
         "magnify, and judge shape and distribution of the calcifications",
-        "compare with the other breast and with the other view: asymmetry seen in one view only may be "
-        "summation",
+        ("compare with the other breast and with the other view: asymmetry seen in one view only may be "
+         "summation"),
         "look for lines that radiate from one point, and for tissue drawn in at its edge",
     };
     return session_text(session, plugin_printf(session->host, "Go back to the finding %s: %s.",

@@ -154,10 +154,10 @@ static const char *consequence(struct lung_session *session, const struct lung_n
                                int solid)
 {
     struct lung_reading reading = mark->reading;
-    int own = lung_category_of(&reading).category;
+    int own = (int)lung_category_of(&reading).category;
     reading.mean = mean;
     reading.solid = solid;
-    int other = lung_category_of(&reading).category;
+    int other = (int)lung_category_of(&reading).category;
     if (own == other || own == LUNG_NOT_DEFINED || other == LUNG_NOT_DEFINED)
         return "";
     return lung_keep(session,
