@@ -23,6 +23,7 @@ struct grading_plugin {
     int rules_revision;
     char sha256[SHA256_HEX_SIZE]; /* of the shared library that workers load */
     struct text manifest;         /* the manifest as JSON, schemas included, for the API */
+    struct text statistics;       /* its member reader_statistics as JSON; empty without one */
     const char *broken; /* NULL, or why it cannot grade: "abi 2.0 is not supported", "no manifest", ... */
 };
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/json.h"
 #include "grading/grading.h"
+#include "grading/manifest_statistics.h"
 
 static const char *const schema_names[] = {
     [GRADING_ANSWER] = "answer", [GRADING_TRUTH] = "truth", [GRADING_CONFIG] = "config"};
@@ -155,9 +156,8 @@ static int take_schemas(struct arena *arena, const json_t *json, struct manifest
 
 static int take_identity(struct arena *arena, const json_t *json, struct manifest *ret, struct error *err)
 {
-    static const char *const names[] = {"id",  "version", "title",    "description", "rules_revision",
-                                        "abi", "limits",  "findings", "schemas",     "ui",
-                                        NULL};
+    static const char *const names[] = {"id",     "version",  "title",   "description", "rules_revision",    "abi",
+                                        "limits", "findings", "schemas", "ui",          "reader_statistics", NULL};
     int64_t revision = 0;
 
     if (take_string(arena, json, "id", "/id", &ret->id, err) < 0 ||
@@ -191,13 +191,24 @@ static struct text compact(struct arena *arena, const json_t *json)
     return ret;
 }
 
+static int take_statistics(struct arena *arena, const json_t *json, struct manifest *ret, struct error *err)
+{
+    const json_t *statistics = json_object_get(json, "reader_statistics");
+
+    if (!statistics)
+        return 0;
+    ret->statistics = compact(arena, statistics);
+    return manifest_statistics_check(statistics, json_object_get(json, "findings"), err);
+}
+
 static int take(struct arena *arena, const json_t *json, struct manifest *ret, struct error *err)
 {
     if (!json_is_object(json))
         return refuse(err, "", "malformed manifest: it is not an object");
     ret->json = compact(arena, json);
     if (take_identity(arena, json, ret, err) < 0 || take_abi(json, err) < 0 ||
-        take_limits(json, ret, err) < 0 || take_findings(arena, json, ret, err) < 0)
+        take_limits(json, ret, err) < 0 || take_findings(arena, json, ret, err) < 0 ||
+        take_statistics(arena, json, ret, err) < 0)
         return -1;
     return take_schemas(arena, json, ret, err);
 }

@@ -14,7 +14,38 @@
  *       },
  *       "findings": {"lesion_missed": "Lesion missed", ...},  every code a finding may have, with its title
  *       "schemas": {"config": {...}, "truth": {...}, "answer": {...}},   JSON Schema 2020-12; see schema.h
- *       "ui": {...}                       optional: hints for clients, passed on as they are
+ *       "ui": {...},                      optional: hints for clients, passed on as they are
+ *       "reader_statistics": {...}        optional: see below
+ *     }
+ *
+ * reader_statistics says which metrics and findings of a grade the statistics over many reads take (sensitivity,
+ * AUROC, kappa, FROC, ...); without it a modality has shares and times only. A score of whole numbers, more
+ * suspicious when higher:
+ *
+ *     {
+ *       "truth": "cspca",                 metric, 0 or 1: does the case have the condition?
+ *       "score": "case_category",         metric: the reader's suspicion, lowest .. lowest + levels - 1. A read where
+ *                                         one of both is undefined is left out, and counted as such
+ *       "lowest": 1,                      optional: 0 or 1
+ *       "levels": 5,                      2..16
+ *       "titles": ["1", "2", ...],        optional: of the levels
+ *       "positive_from": [3, 4],          1 to 4 scores from which a read counts as positive: a table for each
+ *       "reference": "expert_case_category",  optional metric: the expert's score, for kappa
+ *       "lesions": {                      optional; FROC over marks and lesions, as PI-CAI counts them
+ *         "marks": "lesions",               member of the answer: the array of marks. Each is one of these:
+ *         "found": ["lesion_found"],          a hit, when a finding with one of these codes points to it
+ *         "set_aside": ["duplicate_mark"],    (optional) not counted, when one of these does
+ *                                             else a false positive
+ *         "missed": ["lesion_missed"],      each finding with one of these codes is a lesion without a hit
+ *         "confidence": "pirads",           member of a mark
+ *         "order": [1, 2, 3, 4, 5]          2..16 values of it, from the least suspicious on
+ *       },
+ *       "strata": [                       optional, at most 8; "difficulty" there always is
+ *         {"name": "psa", "title": "PSA", "unit": "ng/ml",   unit: optional
+ *          "clinical": "psa_ng_ml", "edges": [4, 10]},       number of the case; below 4, 4 to below 10, 10 and more
+ *         {"name": "zone", "title": "Zone",
+ *          "metric": "index_zone", "titles": ["Peripheral zone", ...]}    metric 1 is the first title
+ *       ]
  *     }
  *
  * "description" (a string) and members x-* are passed on too; any other member is refused. */
@@ -37,6 +68,7 @@ struct manifest {
     const char *const *codes; /* of findings, sorted bytewise */
     size_t code_count;
     struct schema *schemas[3]; /* by enum grading_schema */
+    struct text statistics;    /* reader_statistics, compact; empty without it */
     struct text json;          /* compact, members in the author's order */
 };
 

@@ -185,6 +185,7 @@ static const char *load_manifest(struct registered *plugin, const char *path)
     plugin->face.title = m->title ? m->title : plugin->face.id;
     plugin->face.rules_revision = m->rules_revision;
     plugin->face.manifest = m->json;
+    plugin->face.statistics = m->statistics;
     return why;
 }
 

@@ -118,6 +118,54 @@ static void a_broken_manifest_is_registered_with_the_reason(void **state)
                   "/rules_revision");
 }
 
+#define STATISTICS(members) HEAD ABI "\"reader_statistics\":{\"truth\":\"t\",\"score\":\"s\"," members "}," REST
+#define SCALE "\"levels\":5,\"positive_from\":[3,4]"
+#define LESIONS(members) STATISTICS(SCALE ",\"lesions\":{\"marks\":\"m\",\"confidence\":\"c\"," members "}")
+#define STRATUM(members) STATISTICS(SCALE ",\"strata\":[{\"name\":\"n\",\"title\":\"T\"," members "}]")
+
+static void reader_statistics_are_passed_on_as_the_author_wrote_them(void **state)
+{
+    (void)state;
+    fixture_library("p", "trial");
+    fixture_manifest("p", STRATUM("\"clinical\": \"psa\",\"edges\":[4,10.5]"));
+    load();
+    assert_null(grading_plugin("p")->broken);
+    assert_string_equal(grading_plugin("p")->statistics.p,
+                        "{\"truth\":\"t\",\"score\":\"s\"," SCALE ",\"strata\":[{\"name\":\"n\",\"title\":\"T\","
+                        "\"clinical\":\"psa\",\"edges\":[4,10.5]}]}");
+    fixture_manifest("p", HEAD ABI REST);
+    load();
+    assert_null(grading_plugin("p")->broken);
+    assert_int_equal(grading_plugin("p")->statistics.len, 0);
+}
+
+static void reader_statistics_of_a_wrong_shape_break_the_plugin(void **state)
+{
+    (void)state;
+    fixture_library("p", "trial");
+    expect_broken(HEAD ABI "\"reader_statistics\":[]," REST, "/reader_statistics: must be an object");
+    expect_broken(HEAD ABI "\"reader_statistics\":{\"score\":\"s\"}," REST, "/reader_statistics/truth");
+    expect_broken(STATISTICS(SCALE ",\"level\":5"), "unknown member \"level\"");
+    expect_broken(STATISTICS("\"levels\":17,\"positive_from\":[3]"), "/levels");
+    expect_broken(STATISTICS("\"levels\":5,\"lowest\":2,\"positive_from\":[3]"), "/lowest");
+    expect_broken(STATISTICS("\"levels\":5"), "/positive_from");
+    expect_broken(STATISTICS("\"levels\":5,\"positive_from\":[1]"), "/positive_from");
+    expect_broken(STATISTICS("\"levels\":5,\"positive_from\":[4,3]"), "/positive_from");
+    expect_broken(STATISTICS("\"levels\":5,\"positive_from\":[6]"), "/positive_from");
+    expect_broken(STATISTICS(SCALE ",\"titles\":[\"1\",\"2\"]"), "/titles");
+    expect_broken(STATISTICS(SCALE ",\"reference\":7"), "/reference");
+    expect_broken(LESIONS("\"order\":[1]"), "/lesions/order");
+    expect_broken(LESIONS("\"order\":[1,2],\"found\":[\"b\"]"), "\"b\" is no code");
+    expect_broken(LESIONS("\"order\":[1,2],\"found\":[\"a\"]"), "/lesions/missed");
+    expect_broken(LESIONS("\"order\":[1,2],\"found\":[\"a\"],\"missed\":[\"a\"],\"set_aside\":[1]"), "/lesions/set_aside");
+    expect_broken(STRATUM("\"clinical\":\"c\""), "/strata/edges");
+    expect_broken(STRATUM("\"clinical\":\"c\",\"edges\":[4,4]"), "/strata/edges");
+    expect_broken(STRATUM("\"clinical\":\"c\",\"metric\":\"m\",\"edges\":[4]"), "either clinical and edges");
+    expect_broken(STRATUM("\"metric\":\"m\",\"titles\":[]"), "/strata/titles");
+    expect_broken(STATISTICS(SCALE ",\"strata\":[{\"name\":\"difficulty\",\"title\":\"T\",\"metric\":\"m\","
+                                   "\"titles\":[\"a\"]}]"), "difficulty");
+}
+
 static void a_missing_part_is_the_reason(void **state)
 {
     (void)state;
@@ -176,6 +224,8 @@ int main(void)
         IN_FOLDER(a_good_plugin_is_registered_with_its_hash_and_manifest),
         IN_FOLDER(an_answer_is_checked_against_the_manifests_schema),
         IN_FOLDER(a_broken_manifest_is_registered_with_the_reason),
+        IN_FOLDER(reader_statistics_are_passed_on_as_the_author_wrote_them),
+        IN_FOLDER(reader_statistics_of_a_wrong_shape_break_the_plugin),
         IN_FOLDER(a_missing_part_is_the_reason),
         IN_FOLDER(plugins_come_in_the_order_of_their_names),
         IN_FOLDER(a_broken_plugin_can_neither_validate_nor_grade),
