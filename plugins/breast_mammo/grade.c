@@ -53,6 +53,7 @@ static void case_metrics(struct session *session)
     /* Ordered by suspicion, as the category's number is not: for statistics over many reads. */
     count_metric(session, "case_suspicion", birads_rank(own));
     count_metric(session, "expert_case_suspicion", birads_rank(expert));
+    count_metric(session, "cancer", session->truth.cancer);
     report_metric(&session->report, "malignancy_brier", probability != MODEL_UNKNOWN, error * error / MICRO,
                   "no probability was given");
 }

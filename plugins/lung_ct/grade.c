@@ -61,6 +61,8 @@ static void add_metrics(struct lung_session *session)
     match_metrics(session);
     category_metric(session, "case_category", session->answer.category);
     category_metric(session, "expert_case_category", session->truth.category);
+    report_metric(&session->report, "positive_screening", session->truth.category != LUNG_INCOMPLETE,
+                  session->truth.category >= LUNG_3 ? MICRO : 0, "an incomplete examination is neither");
 }
 
 enum overread_status lung_grade(const overread_host *host, const overread_input *input, overread_grade *grade)

@@ -63,6 +63,18 @@ static void category_metrics(struct session *session)
                   "the truth states no expert category");
 }
 
+/* For statistics over many reads: is there cancer, and in which zone? 1 to 4 for PZ, TZ, CZ, AFS. */
+static void truth_metrics(struct session *session)
+{
+    const int index = session->truth.index_lesion;
+    const bool known = index >= 0;
+    count_metric(session, "cspca", session->truth.facts.cspca);
+    report_metric(&session->report, "index_zone", known,
+                  known ? ((int64_t)session->truth.lesions[index].common.zone + 1) * MICRO : 0,
+                  session->truth.significant ? "the truth leaves the index lesion open"
+                                             : "no clinically significant lesion");
+}
+
 static void probability_metric(struct session *session)
 {
     int64_t probability = session->answer.facts.probability;
@@ -85,6 +97,7 @@ static void add_metrics(struct session *session)
     match_metrics(session);
     category_metrics(session);
     probability_metric(session);
+    truth_metrics(session);
 }
 
 enum overread_status prostate_grade(const overread_host *host, const overread_input *input,
