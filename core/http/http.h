@@ -83,13 +83,17 @@ struct http_options {
     bool (*ready)(void *arg, char *why, size_t why_size);
     /* Appends OpenMetrics lines of the rooms (no # EOF). On a loop thread. */
     void (*metrics)(void *arg, struct buffer *out);
+    /* SIGHUP, on the thread that called http_serve, which has nothing else to do and may be kept for a while. May be
+     * NULL: the signal does then what it did before. */
+    void (*hup)(void *arg);
     void *arg;
 };
 
 /* Serves until SIGTERM or SIGINT, then stops gracefully: readiness goes red, accepted requests finish, idle
  * connections close, within config->stop_timeout_ms. Returns 0, or -1 if it could not start. Threads that
- * exist before must have both signals blocked. When requests outlive the timeout, their loop ends without
- * loop_stop. `ready_line`: the address it listens on is logged as event "listening" once every loop accepts.
+ * exist before must have both signals blocked, and SIGHUP too with hup. When requests outlive the timeout, their
+ * loop ends without loop_stop. `ready_line`: the address it listens on is logged as event "listening" once every loop
+ * accepts.
  */
 int http_serve(const struct http_options *options, struct error *err);
 

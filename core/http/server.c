@@ -75,11 +75,13 @@ static unsigned connections_for(unsigned loops)
     return each > 0 ? each : 1;
 }
 
-static void stop_signals(sigset_t *ret)
+static void own_signals(const struct http_options *options, sigset_t *ret)
 {
     sigemptyset(ret);
     sigaddset(ret, SIGTERM);
     sigaddset(ret, SIGINT);
+    if (options->hup)
+        sigaddset(ret, SIGHUP);
 }
 
 static void ignore_sigpipe(void)
@@ -233,12 +235,15 @@ static bool join(struct http_server *server)
     return clean;
 }
 
-static void wait_for_signal(const sigset_t *signals)
+static void wait_for_stop(const struct http_options *options, const sigset_t *signals)
 {
-    int signal_number = 0;
+    int signal_number;
 
-    while (sigwait(signals, &signal_number) != 0)
-        continue;
+    do {
+        signal_number = 0;
+        if (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP)
+            options->hup(options->arg);
+    } while (signal_number == 0 || signal_number == SIGHUP);
     log_line(LOG_LEVEL_INFO, "stopping", "signal", signal_number == SIGTERM ? "SIGTERM" : "SIGINT", NULL);
 }
 
@@ -247,7 +252,7 @@ static bool run_until_signal(struct http_server *server, const sigset_t *signals
     set_state(server, SERVER_RUNNING);
     log_line(LOG_LEVEL_INFO, "listening", "address", server->address, "tls", server->tls ? "on" : "off",
              NULL);
-    wait_for_signal(signals);
+    wait_for_stop(server->options, signals);
     atomic_store(&server->stopping, true); /* readiness is red before anything closes */
     for (unsigned i = 0; i < server->count; i++)
         loop_post(server->loops[i].loop, event_loop_drain, &server->loops[i]);
@@ -290,7 +295,7 @@ int http_serve(const struct http_options *options, struct error *err)
     pthread_mutex_init(&server->lock, NULL);
     pthread_cond_init(&server->changed, NULL);
     ignore_sigpipe();
-    stop_signals(&signals);
+    own_signals(options, &signals);
     pthread_sigmask(SIG_BLOCK, &signals, &before);
     r = prepare(server, err);
     if (r == 0) {
