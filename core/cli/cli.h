@@ -24,7 +24,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_operator_commands[], cli_server_commands[], cli_tool_commands[],
-    cli_kit_commands[];
+    cli_kit_commands[], cli_plugin_commands[], cli_record_commands[];
 
 /* --name VALUE options into *value, flags (value NULL) into *flag; the operands' index is returned, or -1 after a
  * message. The table ends with a NULL name. */
@@ -40,6 +40,8 @@ int cli_fail(const struct error *err); /* prints it; returns 1 */
 /* As the owning role; NULL after a message. */
 struct db_session *cli_admin(struct cli *cli);
 int cli_load_plugins(struct cli *cli, struct error *err);
+/* The plugins of plugin_dir as a server would take them. 0, or 1 when one is broken or none would be served. */
+int cli_print_plugins(struct cli *cli);
 
 /* All rooms' routes and statements, NULL-ended. */
 extern const struct http_route *const cli_routes[];

@@ -11,7 +11,7 @@
 #include "grading/grading.h"
 
 static const struct cli_command *const tables[] = {cli_server_commands, cli_operator_commands, cli_tool_commands,
-                                                  cli_kit_commands};
+                                                  cli_kit_commands, cli_plugin_commands, cli_record_commands};
 
 static int usage(FILE *to)
 {
@@ -65,7 +65,12 @@ struct db_session *cli_admin(struct cli *cli)
 
 int cli_load_plugins(struct cli *cli, struct error *err)
 {
-    return grading_registry_load(cli->config->plugin_dir, cli->config->grader, err);
+    const struct config *config = cli->config;
+    const struct grading_source source = {.dir = config->plugin_dir,
+                                          .grader = config->grader,
+                                          .plugin_keys = config->plugin_keys,
+                                          .allow_unsigned = config->allow_unsigned_plugins};
+    return grading_registry_load(&source, err);
 }
 
 /* Number of words of `words` that argv begins with all of, or 0. */

@@ -41,7 +41,7 @@ const struct db_statement *const cli_statements[] = {
     reading_statements,  scoreboard_statements, jobs_statements,  NULL,
 };
 
-static const struct job_kind *const job_kinds[] = {&reading_grade_job, NULL};
+static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, NULL};
 
 /* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is asked for
  * /metrics or /readyz answers for all. */
@@ -76,6 +76,23 @@ static void take_snapshot(void *arg)
     loop_timer_start(r->loop, &r->snapshot, SNAPSHOT_MS, take_snapshot, r);
 }
 
+/* SIGHUP, and `overread plugin reload` on any node: http's waiting thread has the time for it, and many signals that
+ * come at once are one. */
+static void reload_plugins(void *arg)
+{
+    struct error err = {0};
+    (void)arg;
+    if (grading_registry_reload(&err) < 0)
+        log_line(LOG_LEVEL_ERROR, "plugin_reload_failed", "code", err.code, "detail", err.detail, NULL);
+}
+
+/* Also without a payload, when the listening connection is back: a notification may have been missed. */
+static void plugins_notified(void *arg, const char *payload)
+{
+    (void)arg, (void)payload;
+    kill(getpid(), SIGHUP);
+}
+
 static int loop_start(void *arg, struct loop *loop, int index)
 {
     struct server *server = arg;
@@ -98,6 +115,8 @@ static int loop_start(void *arg, struct loop *loop, int index)
     rooms->grading = grading_create(loop, config->grader_workers);
     library_loop_start(rooms->db);
     rooms->jobs = jobs_create(loop, rooms->db, job_kinds, JOBS_AT_ONCE);
+    if (index == 0) /* one a process is enough */
+        db_listen(rooms->db, "overread_plugins", plugins_notified, rooms);
     take_snapshot(rooms);
     return 0;
 }
@@ -175,12 +194,14 @@ static void metrics(void *arg, struct buffer *out)
 
 static void log_plugins(void)
 {
+    struct arena *arena = arena_create(); /* what is held longer cannot go when it is replaced */
     const struct grading_plugin *const *plugins;
-    int count = grading_plugins(&plugins);
+    int count = grading_plugins(arena, &plugins);
     for (int i = 0; i < count; i++)
         if (!plugins[i]->broken) /* the registry has named those */
             log_line(LOG_LEVEL_INFO, "plugin", "plugin", plugins[i]->id, "version", plugins[i]->version, "sha256",
-                     plugins[i]->sha256, NULL);
+                     plugins[i]->sha256, "signed_by", plugins[i]->signed_by, NULL);
+    arena_destroy(arena);
 }
 
 static void set_log_level(const char *name)
@@ -192,12 +213,13 @@ static void set_log_level(const char *name)
 }
 
 /* Only http_serve's own thread may take them: no other is to be interrupted. */
-static void block_stop_signals(void)
+static void block_signals(void)
 {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
@@ -205,15 +227,18 @@ static int serve(struct cli *cli, int argc, char **argv)
 {
     struct error err = {0};
     struct config config = *cli->config;
-    const struct cli_option none[] = {{0}};
-    if (cli_options(argc, argv, none) != argc)
+    bool allow_unsigned = false;
+    const struct cli_option options[] = {{.name = "allow-unsigned", .flag = &allow_unsigned}, {0}};
+    if (cli_options(argc, argv, options) != argc)
         return 2;
     if (!config.public_url[0])
         config.public_url =
             arena_printf(cli->arena, "%s://%s", config.tls_certificate[0] ? "https" : "http", config.listen);
     set_log_level(config.log_level);
-    block_stop_signals();
-    if (cli_load_plugins(cli, &err) < 0)
+    block_signals();
+    config.allow_unsigned_plugins |= allow_unsigned;
+    struct cli own = {.config = &config, .arena = cli->arena};
+    if (cli_load_plugins(&own, &err) < 0)
         return cli_fail(&err);
     log_plugins();
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -224,7 +249,7 @@ static int serve(struct cli *cli, int argc, char **argv)
         pthread_mutex_init(&server->loops[i].lock, NULL);
     identity_init(&config, passwords);
     library_init(&config);
-    const struct http_options options = {
+    const struct http_options http = {
         .config = &config,
         .routes = cli_routes,
         .guard = identity_guard,
@@ -232,9 +257,10 @@ static int serve(struct cli *cli, int argc, char **argv)
         .loop_stop = loop_stop,
         .ready = ready,
         .metrics = metrics,
+        .hup = reload_plugins,
         .arg = server,
     };
-    int rc = http_serve(&options, &err);
+    int rc = http_serve(&http, &err);
     thread_pool_destroy(passwords);
     grading_registry_unload();
     mem_free(server);
@@ -242,6 +268,6 @@ static int serve(struct cli *cli, int argc, char **argv)
 }
 
 const struct cli_command cli_server_commands[] = {
-    {"serve", "                                  serve until SIGTERM", serve},
+    {"serve", "[--allow-unsigned]                serve until SIGTERM; SIGHUP reads the plugins again", serve},
     {0},
 };
