@@ -16,7 +16,7 @@ static int modality_from_query(struct http_request *req, bool required, const ch
         return 0;
     }
     *ret = arena_copy(http_arena(req), value.p, value.len);
-    if (!grading_plugin(*ret))
+    if (!grading_plugin_known(*ret))
         return error_set(err, ERROR_UNPROCESSABLE, "unknown_modality", "modality",
                          "GET /v1/modalities lists the modalities there are.");
     return 0;

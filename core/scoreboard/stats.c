@@ -126,21 +126,61 @@ bool stats_is_small(size_t positive, size_t negative)
            negative < STATS_SMALL_CLASS;
 }
 
-struct stats_reads stats_reads_of(struct arena *arena, size_t n, const uint8_t *truth, const uint8_t *score,
-                                  const uint8_t *reference)
+const struct stats_scale stats_pirads = {.lowest = 1, .levels = 5, .thresholds = 2, .positive_from = {3, 4}};
+
+/* Descending, by counting: a few categories need no sort. */
+static void by_category(const struct stats_scale *scale, size_t n, const uint8_t *truth, const uint8_t *score,
+                        uint8_t *ret_truth, double *ret_score)
+{
+    size_t next[STATS_LABELS_MAX + 1] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        assert(score[i] >= scale->lowest && score[i] < scale->lowest + scale->levels);
+        next[scale->lowest + scale->levels - score[i]]++;
+    }
+    for (unsigned rank = 1; rank <= scale->levels; rank++)
+        next[rank] += next[rank - 1];
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = next[scale->lowest + scale->levels - 1 - score[i]]++;
+        ret_truth[at] = truth[i];
+        ret_score[at] = score[i];
+    }
+}
+
+/* Over the reads that have a reference, in categories from 1 on. */
+static struct stats_number kappa_of(struct arena *arena, const struct stats_scale *scale, size_t n, const uint8_t *score,
+                                    const uint8_t *reference, size_t *ret_referenced)
+{
+    uint8_t *own = arena_array(arena, n, sizeof(*own)), *expert = arena_array(arena, n, sizeof(*expert));
+    size_t count = 0;
+
+    for (size_t i = 0; i < n && reference; i++) {
+        if (reference[i] == STATS_NO_REFERENCE)
+            continue;
+        own[count] = (uint8_t)(score[i] - scale->lowest + 1);
+        expert[count++] = (uint8_t)(reference[i] - scale->lowest + 1);
+    }
+    *ret_referenced = count;
+    if (!reference || (n > 0 && count == 0))
+        return (struct stats_number){.undefined = "no reference categories were given"};
+    return stats_kappa_quadratic(count, own, expert, scale->levels);
+}
+
+struct stats_reads stats_reads_of(struct arena *arena, const struct stats_scale *scale, size_t n, const uint8_t *truth,
+                                  const uint8_t *score, const uint8_t *reference)
 {
     double *value = arena_array(arena, n, sizeof(*value));
+    uint8_t *is = arena_array(arena, n, sizeof(*is));
 
-    for (size_t i = 0; i < n; i++)
-        value[i] = score[i];
-    return (struct stats_reads){
+    by_category(scale, n, truth, score, is, value);
+    struct stats_reads ret = {
         .n = n,
-        .auroc = stats_auroc(arena, n, truth, value),
-        .average_precision = stats_average_precision(arena, n, truth, value),
-        .at3 = stats_table_at(n, truth, value, 3),
-        .at4 = stats_table_at(n, truth, value, 4),
-        .kappa_quadratic = reference
-                               ? stats_kappa_quadratic(n, score, reference, 5)
-                               : (struct stats_number){.undefined = "no reference categories were given"},
+        .scale = *scale,
+        .auroc = stats_auroc(arena, n, is, value),
+        .average_precision = stats_average_precision(arena, n, is, value),
     };
+    for (unsigned i = 0; i < scale->thresholds; i++)
+        ret.at[i] = stats_table_at(n, is, value, scale->positive_from[i]);
+    ret.kappa_quadratic = kappa_of(arena, scale, n, score, reference, &ret.referenced);
+    return ret;
 }

@@ -60,16 +60,26 @@ struct stats_number stats_discrimination(size_t n, const uint8_t *correct, const
 #define STATS_SMALL_CLASS 10
 bool stats_is_small(size_t positive, size_t negative);
 
-/* Everything that one window of reads gives (last 20, last 50, all, a stratum): scores are categories 1..5.
- * reference (the expert's category) may be NULL. */
+/* Categories lowest .. lowest + levels - 1, and those from which a read counts as positive. */
+#define STATS_THRESHOLDS_MAX 4
+struct stats_scale {
+    uint8_t lowest, levels; /* levels: 2..16 */
+    uint8_t thresholds, positive_from[STATS_THRESHOLDS_MAX];
+};
+extern const struct stats_scale stats_pirads; /* 1 to 5, positive from 3 and from 4 */
+
+/* Everything that one window of reads gives (last 20, last 50, all, a stratum): scores are categories of the scale.
+ * reference (the expert's category) may be NULL, or hold STATS_NO_REFERENCE for a read: kappa is over the others. */
+#define STATS_NO_REFERENCE 255
 struct stats_reads {
-    size_t n;
+    size_t n, referenced;
+    struct stats_scale scale;
     struct stats_auroc auroc;
     struct stats_number average_precision;
-    struct stats_table at3, at4;
+    struct stats_table at[STATS_THRESHOLDS_MAX];
     struct stats_number kappa_quadratic;
 };
-struct stats_reads stats_reads_of(struct arena *arena, size_t n, const uint8_t *truth, const uint8_t *score,
-                                  const uint8_t *reference);
+struct stats_reads stats_reads_of(struct arena *arena, const struct stats_scale *scale, size_t n, const uint8_t *truth,
+                                  const uint8_t *score, const uint8_t *reference);
 
 #endif

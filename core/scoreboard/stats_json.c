@@ -99,7 +99,7 @@ static int report_reads(struct arena *arena, const json_t *input, struct buffer 
         read_integers(arena, input, "reference", 1, 5, n, &reference, err))
         return -1;
 
-    const struct stats_reads reads = stats_reads_of(arena, n, truth, score, reference);
+    const struct stats_reads reads = stats_reads_of(arena, &stats_pirads, n, truth, score, reference);
     stats_reads_render(out, &reads);
     return 0;
 }

@@ -130,12 +130,20 @@ void stats_reads_render(struct buffer *out, const struct stats_reads *reads)
     buffer_puts(out, "},");
     render_number(&r, "", "average_precision", reads->average_precision);
     buffer_puts(out, ",\"at\":{");
-    render_table(&r, "/at", "3", &reads->at3);
-    buffer_puts(out, ",");
-    render_table(&r, "/at", "4", &reads->at4);
+    for (unsigned i = 0; i < reads->scale.thresholds; i++) {
+        char name[4];
+        (void)snprintf(name, sizeof(name), "%d", reads->scale.positive_from[i]);
+        buffer_puts(out, i ? "," : "");
+        render_table(&r, "/at", name, &reads->at[i]);
+    }
     buffer_puts(out, "},");
     render_number(&r, "", "kappa_quadratic", reads->kappa_quadratic);
 
+    if (reads->referenced && reads->referenced < reads->n) {
+        char words[100];
+        (void)snprintf(words, sizeof(words), "over the %zu reads of cases with a reference category", reads->referenced);
+        add_reason(&r.notes, "", "kappa_quadratic", words);
+    }
     note_small_sample(&r, "n", "reads", reads->auroc.positive, reads->auroc.negative);
     if (reads->auroc.ci_collapsed)
         add_reason(

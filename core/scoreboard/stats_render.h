@@ -12,7 +12,7 @@
 #include "scoreboard/stats_lesions.h"
 
 /* {"n", "auroc": {"auc", "var", "ci95"}, "average_precision", "at": {"3": {...}, "4": {...}},
- * "kappa_quadratic"} */
+ * "kappa_quadratic"}; "at" has a table for each threshold of the scale. */
 void stats_reads_render(struct buffer *out, const struct stats_reads *reads);
 
 /* {"cases", "lesions", "auroc", "average_precision", "score", "froc": [{"threshold", "fp_per_case",

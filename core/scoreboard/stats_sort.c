@@ -10,7 +10,11 @@ static int descending(const void *pa, const void *pb)
 
 void stats_sort_descending(struct stats_scored *items, size_t n)
 {
-    if (n > 1)
+    size_t i = 1;
+
+    while (i < n && items[i - 1].score >= items[i].score)
+        i++;
+    if (i < n)
         qsort(items, n, sizeof(*items), descending);
 }
 

@@ -245,16 +245,52 @@ static void a_sample_is_small_below_50_reads_or_10_of_a_class(void **state)
 static void a_window_of_reads_holds_the_same_numbers_as_its_parts(void **state)
 {
     const uint8_t categories[] = {5, 1, 4, 2, 3, 4, 4, 1, 4, 3}, expert[] = {5, 1, 4, 2, 3, 4, 3, 2, 4, 3};
-    const struct stats_reads with = stats_reads_of(*state, COUNT(truth), truth, categories, expert);
-    const struct stats_reads without = stats_reads_of(*state, COUNT(truth), truth, categories, NULL);
+    const struct stats_reads with = stats_reads_of(*state, &stats_pirads, COUNT(truth), truth, categories, expert);
+    const struct stats_reads without = stats_reads_of(*state, &stats_pirads, COUNT(truth), truth, categories, NULL);
 
     assert_int_equal(with.n, COUNT(truth));
     assert_value(with.auroc.auc, 11.0 / 16);
-    assert_int_equal(with.at3.tp, 3);
-    assert_int_equal(with.at3.fp, 4);
-    assert_int_equal(with.at4.fp, 2);
+    assert_int_equal(with.at[0].tp, 3);
+    assert_int_equal(with.at[0].fp, 4);
+    assert_int_equal(with.at[1].fp, 2);
     assert_value(with.kappa_quadratic, stats_kappa_quadratic(COUNT(truth), categories, expert, 5).value);
     assert_undefined(without.kappa_quadratic, "no reference");
+}
+
+static void a_scale_that_begins_at_0_gives_the_numbers_of_one_that_begins_at_1(void **state)
+{
+    const struct stats_scale from_0 = {.lowest = 0, .levels = 5, .thresholds = 3, .positive_from = {1, 2, 3}};
+    const uint8_t categories[] = {5, 1, 4, 2, 3, 4, 4, 1, 4, 3}, expert[] = {5, 1, 4, 2, 3, 4, 3, 2, 4, 3};
+    uint8_t less[COUNT(truth)], expert_less[COUNT(truth)];
+
+    for (size_t i = 0; i < COUNT(truth); i++) {
+        less[i] = (uint8_t)(categories[i] - 1);
+        expert_less[i] = (uint8_t)(expert[i] - 1);
+    }
+    const struct stats_reads one = stats_reads_of(*state, &stats_pirads, COUNT(truth), truth, categories, expert);
+    const struct stats_reads zero = stats_reads_of(*state, &from_0, COUNT(truth), truth, less, expert_less);
+    assert_value(zero.auroc.auc, one.auroc.auc.value);
+    assert_value(zero.auroc.var, one.auroc.var.value);
+    assert_value(zero.average_precision, one.average_precision.value);
+    assert_value(zero.kappa_quadratic, one.kappa_quadratic.value);
+    assert_int_equal(zero.at[1].tp, one.at[0].tp);
+    assert_int_equal(zero.at[2].fp, one.at[1].fp);
+    assert_int_equal(zero.at[0].tn + zero.at[0].fn, 2); /* category 1 was given twice */
+}
+
+static void kappa_is_over_the_reads_that_have_a_reference(void **state)
+{
+    const uint8_t categories[] = {5, 1, 4, 2, 3, 4, 4, 1, 4, 3}, some[] = {5, 255, 3, 255, 2, 4, 255, 1, 4, 3};
+    const uint8_t own[] = {5, 4, 3, 4, 1, 4, 3}, expert[] = {5, 3, 2, 4, 1, 4, 3};
+    uint8_t none[COUNT(truth)];
+
+    const struct stats_reads reads = stats_reads_of(*state, &stats_pirads, COUNT(truth), truth, categories, some);
+    assert_int_equal(reads.referenced, COUNT(own));
+    assert_value(reads.kappa_quadratic, stats_kappa_quadratic(COUNT(own), own, expert, 5).value);
+    for (size_t i = 0; i < COUNT(none); i++)
+        none[i] = STATS_NO_REFERENCE;
+    assert_undefined(stats_reads_of(*state, &stats_pirads, COUNT(truth), truth, categories, none).kappa_quadratic,
+                     "no reference");
 }
 
 int main(void)
@@ -281,6 +317,8 @@ int main(void)
         arena_test(a_case_discriminates_when_the_able_get_it_right),
         arena_test(a_sample_is_small_below_50_reads_or_10_of_a_class),
         arena_test(a_window_of_reads_holds_the_same_numbers_as_its_parts),
+        arena_test(a_scale_that_begins_at_0_gives_the_numbers_of_one_that_begins_at_1),
+        arena_test(kappa_is_over_the_reads_that_have_a_reference),
     };
     return cmocka_run_group_tests_name("statistics", tests, NULL, NULL);
 }

@@ -455,7 +455,7 @@ static void routine_reads_of_1500_cases_agree_with_comparing_every_pair(void **s
     read_routine(open_or_skip(*state, "picai_cases.csv"), &r);
     assert_int_equal(r.n, CASES);
     naive_delong(&r, &auc, &var);
-    const struct stats_reads ours = stats_reads_of(*state, r.n, r.truth, r.category, NULL);
+    const struct stats_reads ours = stats_reads_of(*state, &stats_pirads, r.n, r.truth, r.category, NULL);
 
     assert_int_equal(ours.auroc.positive, 425);
     assert_value(ours.auroc.auc, auc);
@@ -463,10 +463,10 @@ static void routine_reads_of_1500_cases_agree_with_comparing_every_pair(void **s
     assert_near(ours.auroc.ci95.high, auc + STATS_Z95 * sqrt(var));
     assert_value(ours.average_precision, naive_average_precision(&r));
     /* Counted with awk: csPCa by routine_pirads_max is 1 7 19 146 252, no csPCa 136 472 132 206 129. */
-    assert_int_equal(ours.at3.tp, 19 + 146 + 252);
-    assert_int_equal(ours.at3.tn, 136 + 472);
-    assert_int_equal(ours.at4.tp, 146 + 252);
-    assert_int_equal(ours.at4.fp, 206 + 129);
+    assert_int_equal(ours.at[0].tp, 19 + 146 + 252);
+    assert_int_equal(ours.at[0].tn, 136 + 472);
+    assert_int_equal(ours.at[1].tp, 146 + 252);
+    assert_int_equal(ours.at[1].fp, 206 + 129);
     print_message("1500 routine reads: AUROC %.4f, AP %.4f\n", ours.auroc.auc.value,
                   ours.average_precision.value);
 }
