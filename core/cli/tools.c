@@ -86,6 +86,8 @@ static int doctor(struct cli *cli, int argc, char **argv)
     putchar('\n');
     int bad = check_database("database", cli->config->database, false);
     bad |= check_database("database_admin", cli->config->database_admin, true);
+    const char *weakness = grading_weakness();
+    printf("graders: %s\n", weakness ? weakness : "confined by system call filters and Landlock");
     puts("plugins:");
     bad |= plugin_list(cli, 1, argv);
     return bad;

@@ -3,7 +3,8 @@
  *
  * server -> worker: HELLO once (JSON: id, version, rules_revision, memory_mb, cpu_ms, findings), then
  * REQUEST, any number in flight, answered in order. worker -> server: READY or FAILED (a sentence) once, then
- * REPLY, LOG. */
+ * for each request in turn at most FRAME_LOG_LINES times LOG, with its id, and REPLY. A worker that sends
+ * anything else is ended. */
 #ifndef OVERREAD_GRADING_FRAME_H
 #define OVERREAD_GRADING_FRAME_H
 
@@ -14,6 +15,7 @@
 
 #define FRAME_MAGIC 0x4652564fu      /* "OVRF" */
 #define FRAME_MAX (4u * 1024 * 1024) /* of a body */
+#define FRAME_LOG_LINES 8
 
 /* Descriptors that a worker is started with. */
 enum { FRAME_FD_SOCKET = 3, FRAME_FD_LIBRARY = 4, FRAME_FD_PAGE = 5 };

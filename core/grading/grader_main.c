@@ -24,7 +24,6 @@
 
 #define REPLIES_MAX ((size_t)64 * 1024) /* written out at the latest when so many bytes wait */
 #define REPLIES_NS 300000u              /* or the first has waited so long */
-#define LOG_LINES_MAX 8                 /* of one call */
 
 struct grader {
     struct buffer out;  /* frames to the server */
@@ -80,7 +79,7 @@ static void add_frame(struct grader *g, enum frame_type type, uint64_t id, struc
 
 static void fail(struct grader *g, const char *why)
 {
-    add_frame(g, FRAME_FAILED, 0, text_of(why));
+    add_frame(g, FRAME_FAILED, 0, (struct text){.p = why, .len = strnlen(why, HOST_LOG_MAX)});
     flush(g);
     _exit(1);
 }
@@ -121,7 +120,7 @@ static void log_frame(void *context, struct text line)
 {
     struct grader *g = context;
 
-    if (g->log_lines++ < LOG_LINES_MAX)
+    if (g->log_lines++ < FRAME_LOG_LINES)
         add_frame(g, FRAME_LOG, g->running, line);
 }
 
@@ -221,7 +220,7 @@ static void start(struct grader *g, bool explain, size_t *at)
     if (why)
         fail(g, why);
     load_plugin(g);
-    why = sandbox_filter_strict(explain);
+    why = sandbox_filter_strict();
     if (why)
         fail(g, why);
     add_frame(g, FRAME_READY, 0, (struct text){.p = "", .len = 0});

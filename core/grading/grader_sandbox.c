@@ -2,13 +2,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "grading/frame.h"
 
@@ -16,6 +20,10 @@
 /* Beside a plugin's memory_mb: program, libraries, stack, and the parsed JSON of the largest frame. */
 #define BASE_MB 384u
 #define LIFE_CPU_SECONDS 3600u
+/* Where the strict filter waits: below all other memory, so that one bound keeps every call away from it. */
+#define STRICT_AT 0x10000u
+#define STRICT_BYTES 0x8000u
+#define STRICT_END (STRICT_AT + STRICT_BYTES)
 
 const char *sandbox_drop_privileges(void)
 {
@@ -141,53 +149,111 @@ static int add_common(scmp_filter_ctx filter, bool explain)
         r = add_all(filter, for_sanitizers);
     else if (r == 0 && explain)
         r = add_all(filter, for_explain);
+    return r == 0 ? add_socket(filter) : r;
+}
+
+/* Any memory but the strict filter's. */
+static int add_memory_beside_strict(scmp_filter_ctx filter)
+{
+    static const int calls[] = {SCMP_SYS(munmap), SCMP_SYS(madvise), SCMP_SYS(mprotect), SCMP_SYS(mmap)};
+    int r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(brk), 0);
+
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]) && r == 0; i++)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 1, SCMP_A0(SCMP_CMP_GE, STRICT_END));
+    if (r == 0) /* wherever the kernel likes */
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A0(SCMP_CMP_EQ, 0),
+                             SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_FIXED, 0));
     if (r == 0)
-        r = add_socket(filter);
-    return r == 0 ? add_memory(filter) : r;
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mremap), 2, SCMP_A0(SCMP_CMP_GE, STRICT_END),
+                             SCMP_A3(SCMP_CMP_MASKED_EQ, MREMAP_FIXED, 0));
+    return r;
 }
 
 static int add_loading(scmp_filter_ctx filter)
 {
     static const int calls[] = {
-        SCMP_SYS(read),     SCMP_SYS(pread64),    SCMP_SYS(lseek),  SCMP_SYS(close),      SCMP_SYS(fstat),
-        SCMP_SYS(stat),     SCMP_SYS(newfstatat), SCMP_SYS(statx),  SCMP_SYS(access),     SCMP_SYS(faccessat),
-        SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getcwd), SCMP_SYS(mmap),       SCMP_SYS(mprotect),
-        SCMP_SYS(seccomp),  SCMP_SYS(prctl),      SCMP_SYS(rseq),   SCMP_SYS(getdents64), __NR_SCMP_ERROR};
+        SCMP_SYS(read),   SCMP_SYS(pread64),   SCMP_SYS(lseek),      SCMP_SYS(close),
+        SCMP_SYS(fstat),  SCMP_SYS(stat),      SCMP_SYS(newfstatat), SCMP_SYS(statx),
+        SCMP_SYS(access), SCMP_SYS(faccessat), SCMP_SYS(readlink),   SCMP_SYS(readlinkat),
+        SCMP_SYS(getcwd), SCMP_SYS(rseq),      SCMP_SYS(getdents64), __NR_SCMP_ERROR};
     const scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_TMPFILE;
     int r = add_all(filter, calls);
 
     if (r == 0)
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
                              SCMP_A2(SCMP_CMP_MASKED_EQ, writing & ~(scmp_datum_t)O_DIRECTORY, O_RDONLY));
-    return r;
+    if (r == 0)
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(seccomp), 3,
+                             SCMP_A0(SCMP_CMP_EQ, SECCOMP_SET_MODE_FILTER), SCMP_A1(SCMP_CMP_EQ, 0),
+                             SCMP_A2(SCMP_CMP_EQ, STRICT_AT));
+    return r == 0 ? add_memory_beside_strict(filter) : r;
 }
 
-static const char *load_filter(bool explain, bool loading)
+static scmp_filter_ctx make_filter(bool explain, int (*add)(scmp_filter_ctx))
 {
     scmp_filter_ctx filter = seccomp_init(explain ? SCMP_ACT_TRAP : SCMP_ACT_KILL_PROCESS);
-    int r = filter ? add_common(filter, explain) : -ENOMEM;
 
-    if (r == 0 && loading)
-        r = add_loading(filter);
-    if (r == 0)
-        r = seccomp_load(filter);
-    if (filter)
+    if (filter && add_common(filter, explain) == 0 && add(filter) == 0)
+        return filter;
+    seccomp_release(filter);
+    return NULL;
+}
+
+/* libseccomp writes a program to a descriptor only; a pipe holds it. */
+static ssize_t export_program(scmp_filter_ctx filter, void *to, size_t size)
+{
+    int ends[2];
+    ssize_t len = -1;
+
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return -1;
+    if (seccomp_export_bpf(filter, ends[1]) == 0)
+        len = read(ends[0], to, size);
+    close(ends[0]);
+    close(ends[1]);
+    return len;
+}
+
+static bool put_strict_in_place(bool explain)
+{
+    struct sock_fprog *program = mmap((void *)(uintptr_t)STRICT_AT, STRICT_BYTES, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    scmp_filter_ctx filter = make_filter(explain, add_memory);
+
+    if (!filter || (uintptr_t)program != STRICT_AT) {
         seccomp_release(filter);
-    return r == 0 ? NULL : "the system call filter could not be set";
+        return false;
+    }
+    program->filter = (struct sock_filter *)(program + 1);
+    ssize_t len = export_program(filter, program->filter, STRICT_BYTES - sizeof(*program));
+
+    seccomp_release(filter);
+    /* A program that fills the room may have been cut off. */
+    if (len <= 0 || (size_t)len >= STRICT_BYTES - sizeof(*program))
+        return false;
+    program->len = (unsigned short)((size_t)len / sizeof(*program->filter));
+    return mprotect(program, STRICT_BYTES, PROT_READ) == 0;
 }
 
 const char *sandbox_filter_loading(bool explain)
 {
-    if (explain) {
-        struct sigaction action = {.sa_sigaction = explain_denied, .sa_flags = SA_SIGINFO};
+    static const char failed[] = "the system call filter could not be set";
+    struct sigaction action = {.sa_sigaction = explain_denied, .sa_flags = SA_SIGINFO};
 
-        if (sigaction(SIGSYS, &action, NULL) < 0)
-            return "the explaining handler could not be set";
-    }
-    return load_filter(explain, true);
+    if (explain && sigaction(SIGSYS, &action, NULL) < 0)
+        return "the explaining handler could not be set";
+    if (!put_strict_in_place(explain))
+        return failed;
+    scmp_filter_ctx filter = make_filter(explain, add_loading);
+    int r = filter ? seccomp_load(filter) : -ENOMEM;
+
+    seccomp_release(filter);
+    return r == 0 ? NULL : failed;
 }
 
-const char *sandbox_filter_strict(bool explain)
+const char *sandbox_filter_strict(void)
 {
-    return load_filter(explain, false);
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, STRICT_AT) == 0
+               ? NULL
+               : "the strict system call filter could not be set";
 }

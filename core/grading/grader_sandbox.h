@@ -18,14 +18,18 @@ const char *sandbox_drop_privileges(void);
  * memory alone takes terabytes. */
 const char *sandbox_limit(unsigned memory_mb, bool explain);
 
-/* Only system libraries can be read from here on, where the kernel has Landlock. The plugin's own descriptor is open. */
+/* Only system libraries can be read from here on, where the kernel has Landlock. The plugin's own descriptor
+ * is open. */
 const char *sandbox_restrict_files(void);
 
 /* While the plugin is loaded, and its constructors run: files can be opened for reading, memory mapped
- * executable; nothing else that is not in the strict filter. */
+ * executable; nothing else that is not in the strict filter. Of filters, only the strict one can be added: it
+ * lies ready in memory that nobody can change or unmap from here on, so that a constructor cannot set one
+ * that makes the strict one's setting a call without effect. */
 const char *sandbox_filter_loading(bool explain);
 /* For the rest: memory, time, the socket. A sanitizer's runtime gets a few calls more, none that opens
- * anything. */
-const char *sandbox_filter_strict(bool explain);
+ * anything. A constructor might have changed the code that calls this: the server counts the filters itself.
+ */
+const char *sandbox_filter_strict(void);
 
 #endif

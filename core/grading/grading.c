@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "grading/pool.h"
+#include "grading/worker_process.h"
 
 struct grading {
     struct loop *loop;
@@ -53,7 +54,10 @@ static void warm(void *arg)
 {
     const struct grading_plugin *const *plugins;
     int count = grading_plugins(&plugins);
+    const char *weakness = grading_weakness();
 
+    if (weakness)
+        log_line(LOG_LEVEL_WARNING, "grader_weak", "why", weakness, NULL);
     for (int i = 0; i < count; i++)
         if (!plugins[i]->broken)
             pool_warm(pool_of(arg, plugins[i]));
@@ -83,6 +87,11 @@ struct grading *grading_destroy(struct grading *grading)
         here = NULL;
     mem_free(grading);
     return NULL;
+}
+
+const char *grading_weakness(void)
+{
+    return worker_process_weakness();
 }
 
 struct grading_counters grading_counters(const struct grading *grading)
@@ -140,6 +149,8 @@ static int fiber_fn run(const struct grading_plugin *plugin, struct request *r, 
     if (len > FRAME_MAX - sizeof(struct frame_request_head))
         return error_set(err, ERROR_UNPROCESSABLE, "too_large", prefix, "There is more than a grader takes.");
     pool_run(pool_of(grading, plugin), r);
+    if (r->outcome == REQUEST_GONE)
+        return error_set(err, ERROR_CANCELLED, "request_gone", NULL, "The client has gone.");
     if (r->outcome == REQUEST_BUSY)
         return unavailable(err, "grader_busy", 1);
     if (r->outcome == REQUEST_TIMED_OUT)
@@ -157,7 +168,9 @@ int fiber_fn grading_check(const struct grading_plugin *plugin, const struct gra
                            const char *prefix, struct error *err)
 {
     struct request r = {.op = input->answer.len == 0 ? HOST_CHECK_TRUTH : HOST_CHECK_ANSWER,
-                        .input = {.config = input->config, .truth = input->truth, .answer = input->answer}};
+                        .input = {.config = input->config, .truth = input->truth, .answer = input->answer},
+                        .gone = input->gone,
+                        .gone_arg = input->gone_arg};
 
     return run(plugin, &r, prefix ? prefix : "", err);
 }
@@ -179,7 +192,9 @@ int fiber_fn grading_grade(struct arena *arena, const struct grading_plugin *plu
 {
     struct request r = {.op = HOST_GRADE,
                         .arena = arena,
-                        .input = {.config = input->config, .truth = input->truth, .answer = input->answer}};
+                        .input = {.config = input->config, .truth = input->truth, .answer = input->answer},
+                        .gone = input->gone,
+                        .gone_arg = input->gone_arg};
 
     if (run(plugin, &r, "", err) < 0)
         return -1;

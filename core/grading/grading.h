@@ -49,11 +49,14 @@ struct grading *grading_here(void);
 
 struct grading_input { /* JSON texts, already schema-valid */
     struct text config, truth, answer;
+    bool (*gone)(void *arg); /* asked before a worker is burdened with what had to wait; NULL: never gone */
+    void *gone_arg;
 };
 
 /* Plugin's own checks that a schema cannot say. Truth and config at authoring (answer empty), or config and
  * answer at submission (truth empty: it need not be known to say that a position lies outside the image). -1
- * with ERROR_UNPROCESSABLE and field for an offence; ERROR_UNAVAILABLE when no worker could say. */
+ * with ERROR_UNPROCESSABLE and field for an offence; ERROR_UNAVAILABLE when no worker could say;
+ * ERROR_CANCELLED when the client had gone before one was asked. */
 int fiber_fn grading_check(const struct grading_plugin *plugin, const struct grading_input *input,
                            const char *prefix, struct error *err);
 
@@ -68,6 +71,9 @@ struct grading_grade {
  * the answer is kept and graded later; it is never a score of 0. */
 int fiber_fn grading_grade(struct arena *arena, const struct grading_plugin *plugin,
                            const struct grading_input *input, struct grading_grade *ret, struct error *err);
+
+/* NULL, or what this system lacks of the workers' confinement, in words for an operator. */
+const char *grading_weakness(void);
 
 struct grading_counters {
     uint64_t grades, retries, failures, workers_started, workers_lost;

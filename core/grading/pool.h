@@ -6,7 +6,12 @@
 #include "grading/worker.h"
 
 #define POOL_QUEUE_MAX 4096
-#define POOL_QUICK_STARTS 3 /* failed ones, before each further one waits 1, 2, 4 ... 30 s */
+/* How long a request may wait for a worker to come to it: what waits longer is better refused while its
+ * client still listens than graded after it. The answer is kept, and a job asks again. */
+#define POOL_DUE_MS 10000
+/* Workers that may be lost without one reply between, for each that there are, before each further start
+ * waits 1, 2, 4 ... 30 s. More than POOL_TRIES, so that one bad request is not enough. */
+#define POOL_QUICK_LOSSES 4
 #define POOL_BACKOFF_MAX_MS 30000
 #define POOL_TRIES 2 /* workers that one request may cost */
 
@@ -16,8 +21,8 @@ struct pool {
     struct grading_counters *counters;
     const struct registered *plugin;
     struct request_queue waiting;
-    struct loop_timer backoff;
-    unsigned failed_starts;
+    struct loop_timer backoff, expiry;
+    unsigned losses; /* since the last reply */
     uint64_t next_id;
     int worker_count;
     struct worker workers[]; /* worker_count */

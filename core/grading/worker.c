@@ -112,30 +112,44 @@ static int take_reply(struct worker *w, const struct frame *frame, struct reques
     return 0;
 }
 
+/* A line of the request that the worker is to answer next. */
+static int take_log(struct worker *w, const struct frame *frame)
+{
+    struct request *r = w->in_flight.first;
+
+    if (w->state != WORKER_READY || !r || r->id != frame->id || frame->body.len > HOST_LOG_MAX ||
+        ++r->log_lines > FRAME_LOG_LINES)
+        return -EBADMSG;
+    char *line = mem_alloc(frame->body.len + 1);
+
+    memcpy(line, frame->body.p, frame->body.len);
+    log_line(LOG_LEVEL_INFO, "plugin_says", "plugin", w->plugin->face.id, "text", line, NULL);
+    mem_free(line);
+    return 0;
+}
+
 static int take_frame(struct worker *w, const struct frame *frame, struct request_queue *replied)
 {
-    char *line;
-
     switch (frame->type) {
     case FRAME_READY:
-        if (w->state != WORKER_STARTING)
+        if (w->state != WORKER_STARTING || w->why[0])
             return -EBADMSG;
+        if (!worker_process_confined(w->pid)) {
+            snprintf(w->why, sizeof(w->why), "the plugin runs without the filter that it has to run under");
+            return -EBADMSG;
+        }
         w->state = WORKER_READY;
         loop_timer_stop(&w->timer);
         return 0;
     case FRAME_FAILED:
+        if (w->state != WORKER_STARTING || w->why[0] || frame->body.len > HOST_LOG_MAX)
+            return -EBADMSG;
         snprintf(w->why, sizeof(w->why), "%.*s", (int)frame->body.len, frame->body.p);
         return 0;
     case FRAME_REPLY:
         return take_reply(w, frame, replied);
     case FRAME_LOG:
-        if (frame->body.len > HOST_LOG_MAX)
-            return -EBADMSG;
-        line = mem_alloc(frame->body.len + 1);
-        memcpy(line, frame->body.p, frame->body.len);
-        log_line(LOG_LEVEL_INFO, "plugin_says", "plugin", w->plugin->face.id, "text", line, NULL);
-        mem_free(line);
-        return 0;
+        return take_log(w, frame);
     default:
         return -EBADMSG;
     }
@@ -255,6 +269,7 @@ void worker_send(struct worker *w, struct request *r)
         if (w->timer.index == 0)
             loop_timer_start(w->loop, &w->timer, w->plugin->manifest.wall_ms + 1, look, w);
     }
+    r->log_lines = 0;
     request_push(&w->in_flight, r);
     send_parts(w, parts, sizeof(parts) / sizeof(parts[0]));
 }
@@ -344,6 +359,24 @@ struct request *worker_culprit(const struct worker *w)
         if (r->id == running)
             return r;
     return w->in_flight.first;
+}
+
+void worker_abandon(struct worker *w, uint64_t now_ns, struct request_queue *ret)
+{
+    const struct request *busy_with = worker_culprit(w);
+    struct request **link = &w->in_flight.first, *r;
+
+    for (; (r = *link); link = &(*link)->next) {
+        if (!r->fiber || r == busy_with || r->due_ns > now_ns)
+            continue;
+        struct request *place = mem_alloc(sizeof(*place));
+
+        *place = (struct request){.next = r->next, .id = r->id};
+        if (w->in_flight.last == r)
+            w->in_flight.last = place;
+        *link = place;
+        request_push(ret, r);
+    }
 }
 
 void worker_drop(struct worker *w, const char *why)

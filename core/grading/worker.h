@@ -17,7 +17,14 @@
 #define WORKER_REQUESTS 100000 /* after so many, a fresh process takes its place */
 #define WORKER_BACKLOG ((size_t)1 << 20)
 
-enum request_outcome { REQUEST_PENDING, REQUEST_REPLIED, REQUEST_FAILED, REQUEST_TIMED_OUT, REQUEST_BUSY };
+enum request_outcome {
+    REQUEST_PENDING,
+    REQUEST_REPLIED,
+    REQUEST_FAILED,
+    REQUEST_TIMED_OUT,
+    REQUEST_BUSY,
+    REQUEST_GONE /* whoever asked is not there any more */
+};
 
 /* Lives on the waiting fiber's stack, and so do the texts behind input. */
 struct request {
@@ -25,9 +32,13 @@ struct request {
     uint64_t id;
     enum host_op op;
     struct host_input input;
-    struct arena *arena; /* takes the grade's JSON; NULL in checks */
-    struct fiber *fiber;
-    unsigned failures; /* workers that were lost over it */
+    struct arena *arena;     /* takes the grade's JSON; NULL in checks */
+    struct fiber *fiber;     /* NULL: nobody waits any more, see worker_abandon */
+    bool (*gone)(void *arg); /* whether nobody will read the outcome; NULL: somebody will */
+    void *gone_arg;
+    uint64_t due_ns;    /* when it is to have an outcome, unless a worker is at it */
+    unsigned failures;  /* workers that were lost over it */
+    unsigned log_lines; /* of the worker that has it now */
     enum request_outcome outcome;
     enum host_status status;
     bool correct;
@@ -77,6 +88,9 @@ bool worker_accepts(const struct worker *worker);
 void worker_send(struct worker *worker, struct request *request);
 /* The request in flight that the worker was at when it was last seen; NULL when none is. */
 struct request *worker_culprit(const struct worker *worker);
+/* Takes out what is in flight and due, but for what the worker is at. In its place stays a request without a
+ * fiber, since replies come in order: whoever gets that one back frees it. */
+void worker_abandon(struct worker *worker, uint64_t now_ns, struct request_queue *ret);
 /* Lets go of the process without waiting: it is killed, and reaped when the kernel says so. `why` is logged
  * then, with the signal it died of; NULL: not logged. in_flight is left to the owner. The worker is ABSENT
  * afterwards. */

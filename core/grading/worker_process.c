@@ -1,6 +1,7 @@
 #include "grading/worker_process.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/log.h"
@@ -137,6 +139,47 @@ int worker_process_start(const char *grader, int library_fd, struct worker_proce
     }
     ret->socket = ends[0];
     return 0;
+}
+
+/* --- Confinement
+ * ------------------------------------------------------------------------------------------------ */
+
+#define FILTERS_OF_A_WORKER 2 /* loading, strict */
+
+/* System call filters of a process, those included that it was started with. -1: the kernel does not say. */
+static int64_t filters_of(const char *process)
+{
+    static const char label[] = "Seccomp_filters:";
+    char path[64], line[256];
+    int64_t count = -1;
+
+    snprintf(path, sizeof(path), "/proc/%s/status", process);
+    FILE *file = fopen(path, "re");
+
+    while (file && count < 0 && fgets(line, sizeof(line), file))
+        if (strncmp(line, label, sizeof(label) - 1) == 0)
+            count = strtoll(line + sizeof(label) - 1, NULL, 10);
+    if (file)
+        fclose(file);
+    return count;
+}
+
+bool worker_process_confined(int pid)
+{
+    char process[16];
+    const int64_t own = filters_of("self");
+
+    snprintf(process, sizeof(process), "%d", pid);
+    return own < 0 || filters_of(process) - own >= FILTERS_OF_A_WORKER;
+}
+
+const char *worker_process_weakness(void)
+{
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
+        return "no Landlock: while it is loaded, a plugin can read what everybody can";
+    if (filters_of("self") < 0)
+        return "no count of system call filters: a plugin that keeps them off is not noticed";
+    return NULL;
 }
 
 /* --- Reaping

@@ -34,13 +34,14 @@ static int plugin_by_id(const char *id, const struct grading_plugin **ret, struc
 /* Schema, then the plugin's own check. A worker that is away checks nothing now: the answer is taken, and graded later.
  * (Without the plugin itself nobody could say whether it is an answer at all: reading_submit refuses with 503, and the
  * draft stays.) */
-static int check_answer(const struct grading_plugin *plugin, struct text config, const json_t *answer, struct text text,
-                        struct error *err)
+static int check_answer(const struct db_scope *scope, const struct grading_plugin *plugin, struct text config,
+                        const json_t *answer, struct text text, struct error *err)
 {
     struct error check = {0};
     if (grading_validate(plugin, GRADING_ANSWER, answer, "/answer", err) < 0)
         return -1;
-    const struct grading_input input = {.config = config, .answer = text};
+    const struct grading_input input = {
+        .config = config, .answer = text, .gone = scope->gone, .gone_arg = scope->gone_arg};
     if (grading_check(plugin, &input, "/answer", &check) == 0)
         return 0;
     if (check.kind == ERROR_UNAVAILABLE)
@@ -108,7 +109,7 @@ int reading_submit(struct db_scope *scope, const char *read_id, const json_t *an
     if (text_is(db_text(prepared, 0, 0), "open")) {
         const struct grading_plugin *plugin;
         if (plugin_by_id(db_string(prepared, 0, 2), &plugin, err) < 0 ||
-            check_answer(plugin, db_text(prepared, 0, 3), answer, text, err) < 0)
+            check_answer(scope, plugin, db_text(prepared, 0, 3), answer, text, err) < 0)
             return -1;
     }
 

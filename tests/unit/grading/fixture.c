@@ -104,17 +104,14 @@ static void call(void *arg)
 {
     struct fixture_call *c = arg;
     const struct grading_input input = {
-        .config = TEXT("{}"), .truth = TEXT("{}"), .answer = text_of(c->answer)};
+        .config = TEXT("{}"), .truth = TEXT("{}"), .answer = text_of(c->answer), .gone = c->gone};
 
     c->result = grading_grade(c->arena, c->plugin, &input, &c->grade, &c->err);
     c->done = true;
 }
 
-struct grading_counters fixture_grade(struct fixture_call *calls, size_t count, int workers)
+void fixture_grade_here(struct loop *loop, struct fixture_call *calls, size_t count)
 {
-    struct loop *loop = loop_create();
-    struct grading *grading = grading_create(loop, workers);
-
     for (size_t i = 0; i < count; i++) {
         calls[i].arena = arena_create();
         fiber_spawn(call, &calls[i]);
@@ -122,6 +119,14 @@ struct grading_counters fixture_grade(struct fixture_call *calls, size_t count, 
     for (size_t i = 0; i < count; i++)
         while (!calls[i].done)
             loop_turn(loop, -1);
+}
+
+struct grading_counters fixture_grade(struct fixture_call *calls, size_t count, int workers)
+{
+    struct loop *loop = loop_create();
+    struct grading *grading = grading_create(loop, workers);
+
+    fixture_grade_here(loop, calls, count);
     struct grading_counters counters = grading_counters(grading);
 
     grading_destroy(grading);

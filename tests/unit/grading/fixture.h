@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/loop.h"
 #include "grading/grading.h"
 
 extern char fixture_dir[]; /* the plugin folder, empty after fixture_open */
@@ -21,6 +22,7 @@ const char *fixture_grader(void);
 struct fixture_call {
     const struct grading_plugin *plugin;
     char answer[400];
+    bool (*gone)(void *arg);
     struct arena *arena;
     struct grading_grade grade;
     struct error err;
@@ -29,6 +31,8 @@ struct fixture_call {
 };
 /* Grades all at once on a loop of its own, and gives the counters of it. */
 struct grading_counters fixture_grade(struct fixture_call *calls, size_t count, int workers);
+/* As well, on a loop that grades already. */
+void fixture_grade_here(struct loop *loop, struct fixture_call *calls, size_t count);
 /* One call with {"do": word}; result and err tell what became of it. The caller destroys its arena. */
 struct fixture_call fixture_do(const char *plugin, const char *word, struct grading_counters *ret);
 

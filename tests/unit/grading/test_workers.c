@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "fixture.h"
 #include "base/clock.h"
+#include "base/loop.h"
 #include "base/mem.h"
 
 static int open_trial(void **state)
@@ -23,6 +24,10 @@ static int open_trial(void **state)
     return grading_registry_load(fixture_dir, fixture_grader(), &err);
 }
 
+/* Constructors that would have their plugin run without the strict filter. */
+static const char *const against_the_filter[] = {"deafens_at_load",  "unlocks_at_load", "unmaps_at_load",
+                                                 "overlays_at_load", "moves_at_load",   "stays_at_load"};
+
 static int open_all(void **state)
 {
     struct error err;
@@ -33,6 +38,8 @@ static int open_all(void **state)
     fixture_plugin("crashes_at_load");
     fixture_plugin("connects_at_load");
     fixture_plugin("reads_at_load");
+    for (size_t i = 0; i < sizeof(against_the_filter) / sizeof(against_the_filter[0]); i++)
+        fixture_plugin(against_the_filter[i]);
     fixture_plugin("wrong_abi");
     fixture_plugin("wrong_id");
     return grading_registry_load(fixture_dir, fixture_grader(), &err);
@@ -197,6 +204,13 @@ static void a_line_for_the_operator_is_no_obstacle(void **state)
     arena_destroy(c.arena);
 }
 
+static void a_worker_that_says_what_was_not_asked_is_ended(void **state)
+{
+    (void)state;
+    expect_unavailable("trial", "chatter", "grader_failed", 2);
+    expect_unavailable("trial", "failed", "grader_failed", 2);
+}
+
 /* Bad ones among many good ones, in flight at the same time: only the bad ones fail. */
 static void expect_only_the_bad_fail(const char *word, size_t count, size_t every, int workers)
 {
@@ -268,6 +282,114 @@ static void a_flood_is_refused_when_too_many_wait(void **state)
     mem_free(calls);
 }
 
+static bool always(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static void who_has_gone_while_waiting_costs_no_worker(void **state)
+{
+    enum { COUNT = 60 };
+    static struct fixture_call calls[COUNT];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++)
+        calls[i] = (struct fixture_call){.plugin = grading_plugin("trial"),
+                                         .answer = "{\"points\":2}",
+                                         .gone = i % 3 == 0 ? always : NULL};
+    struct grading_counters counters = fixture_grade(calls, COUNT, 1);
+
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(calls[i].result, i % 3 == 0 ? -1 : 0);
+        if (i % 3 == 0)
+            assert_int_equal(calls[i].err.kind, ERROR_CANCELLED);
+        arena_destroy(calls[i].arena);
+    }
+    assert_int_equal(counters.grades, 40);
+    assert_int_equal(counters.failures, 0);
+}
+
+/* 400 ms each, one after another: the last ones would wait for longer than 10 s, in the queue or behind
+ * others in the worker's own. */
+static void who_would_wait_too_long_is_told_so(void **state)
+{
+    enum { COUNT = 100 };
+    static struct fixture_call calls[COUNT];
+    size_t busy = 0;
+    uint64_t start = clock_monotonic_ns();
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++)
+        calls[i] = (struct fixture_call){.plugin = grading_plugin("trial"), .answer = "{\"do\":\"slow\"}"};
+    struct grading_counters counters = fixture_grade(calls, COUNT, 1);
+
+    assert_true(clock_monotonic_ns() - start < UINT64_C(15000000000));
+    for (size_t i = 0; i < COUNT; i++) {
+        if (calls[i].result < 0)
+            assert_string_equal(calls[i].err.code, "grader_busy");
+        busy += calls[i].result < 0;
+        arena_destroy(calls[i].arena);
+    }
+    assert_in_range(busy, COUNT - 26, COUNT - 5);
+    assert_int_equal(counters.grades, COUNT - busy);
+    assert_int_equal(counters.workers_lost, 0);
+}
+
+static void a_plugin_that_dies_in_every_call_is_left_alone_for_a_while(void **state)
+{
+    enum { COUNT = 50 };
+    static struct fixture_call calls[COUNT];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT; i++)
+        calls[i] = (struct fixture_call){.plugin = grading_plugin("trial"), .answer = "{\"do\":\"crash\"}"};
+    uint64_t start = clock_monotonic_ns();
+    struct grading_counters counters = fixture_grade(calls, COUNT, 1);
+
+    assert_true(clock_monotonic_ns() - start < UINT64_C(5000000000));
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_int_equal(calls[i].result, -1);
+        assert_int_equal(calls[i].err.kind, ERROR_UNAVAILABLE);
+        assert_string_equal(calls[i].err.code, "grader_failed");
+        arena_destroy(calls[i].arena);
+    }
+    assert_int_equal(counters.workers_lost, 4);
+    assert_int_equal(counters.failures, COUNT);
+}
+
+/* The one worker that is tried after a second holds, and all is as before. */
+static void a_plugin_that_was_left_alone_is_tried_again(void **state)
+{
+    struct loop *loop = loop_create();
+    struct grading *grading = grading_create(loop, 1);
+    struct fixture_call last = {0};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct fixture_call c = {.plugin = grading_plugin("trial"), .answer = "{\"do\":\"crash\"}"};
+
+        fixture_grade_here(loop, &c, 1);
+        assert_int_equal(c.result, -1);
+        arena_destroy(c.arena);
+    }
+    for (uint64_t end = clock_monotonic_ns() + UINT64_C(10000000000);
+         clock_monotonic_ns() < end && !last.done;) {
+        struct fixture_call c = {.plugin = grading_plugin("trial"), .answer = "{\"points\":2}"};
+
+        fixture_grade_here(loop, &c, 1);
+        arena_destroy(c.arena);
+        if (c.result == 0)
+            last = c;
+        else
+            loop_turn(loop, 50);
+    }
+    assert_true(last.done);
+    assert_int_equal(grading_counters(grading).workers_started, 5);
+    grading_destroy(grading);
+    loop_destroy(loop);
+}
+
 static void a_library_that_cannot_be_loaded_is_unavailable_at_once(void **state)
 {
     static const char *const plugins[] = {"crashes_at_load", "connects_at_load", "wrong_abi", "wrong_id"};
@@ -282,6 +404,18 @@ static void a_library_that_cannot_be_loaded_is_unavailable_at_once(void **state)
         assert_int_equal(c.err.kind, ERROR_UNAVAILABLE);
         assert_string_equal(c.err.code, "grader_failed");
         assert_true(clock_monotonic_ns() - start < 10000000000u); /* not when the back-off ends */
+        arena_destroy(c.arena);
+    }
+}
+
+static void a_constructor_cannot_keep_the_strict_filter_off(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(against_the_filter) / sizeof(against_the_filter[0]); i++) {
+        struct fixture_call c = fixture_do(against_the_filter[i], "file", NULL);
+
+        assert_int_equal(c.result, -1);
+        assert_string_equal(c.err.code, "grader_failed");
         arena_destroy(c.arena);
     }
 }
@@ -383,6 +517,11 @@ int main(void)
         cmocka_unit_test(explaining_names_the_denied_call),
         cmocka_unit_test(nonsense_is_refused_without_losing_the_worker),
         cmocka_unit_test(a_line_for_the_operator_is_no_obstacle),
+        cmocka_unit_test(a_worker_that_says_what_was_not_asked_is_ended),
+        cmocka_unit_test(who_has_gone_while_waiting_costs_no_worker),
+        cmocka_unit_test(who_would_wait_too_long_is_told_so),
+        cmocka_unit_test(a_plugin_that_dies_in_every_call_is_left_alone_for_a_while),
+        cmocka_unit_test(a_plugin_that_was_left_alone_is_tried_again),
         cmocka_unit_test(answers_beside_a_crash_are_all_graded),
         cmocka_unit_test(answers_beside_a_hang_are_all_graded),
         cmocka_unit_test(a_flood_is_refused_when_too_many_wait),
@@ -393,6 +532,7 @@ int main(void)
     };
     const struct CMUnitTest beside_broken_ones[] = {
         cmocka_unit_test(a_library_that_cannot_be_loaded_is_unavailable_at_once),
+        cmocka_unit_test(a_constructor_cannot_keep_the_strict_filter_off),
         cmocka_unit_test(a_constructor_cannot_read_files_where_the_kernel_has_landlock),
         cmocka_unit_test(a_plugin_that_cannot_be_loaded_does_not_disturb_another),
     };

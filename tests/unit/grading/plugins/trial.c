@@ -2,13 +2,18 @@
  * graded; the other words each break one rule. */
 #include <fcntl.h>
 #include <fenv.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <overread/plugin.h>
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const overread_value *get(const overread_value *object, const char *name)
@@ -70,6 +75,21 @@ static void eat(size_t size)
     memset(block, 1, size);
 }
 
+/* What a worker sends, from a plugin that speaks for it. */
+struct head {
+    uint32_t magic, type;
+    uint64_t id;
+    uint32_t len, reserved;
+};
+
+static void say(uint32_t type, uint64_t id)
+{
+    const struct head head = {.magic = 0x4652564f, .type = type, .id = id};
+
+    if (send(3, &head, sizeof(head), 0) < 0)
+        abort();
+}
+
 static volatile int *volatile nowhere; /* NULL, which the compiler need not know */
 
 static void misbehave(const char *what)
@@ -88,6 +108,13 @@ static void misbehave(const char *what)
         (void)fork();
     else if (strcmp(what, "eat") == 0)
         eat((size_t)10 << 30);
+    else if (strcmp(what, "chatter") == 0)
+        for (int i = 0; i < 100; i++)
+            say(6, 1);
+    else if (strcmp(what, "failed") == 0)
+        say(3, 0);
+    else if (strcmp(what, "slow") == 0)
+        poll(NULL, 0, 400);
     else if (strcmp(what, "exit") == 0)
         _exit(0);
     else if (strcmp(what, "spin") == 0)
@@ -136,7 +163,7 @@ static enum overread_status grade_answer(const overread_host *host, const overre
         return nonsense(what, host, grade);
     if (strcmp(what, "rounding") == 0)
         fesetround(FE_UPWARD);
-    if (strcmp(what, "log") == 0)
+    for (int i = 0; strcmp(what, "log") == 0 && i < 20; i++)
         host->log(host->context, "a line\nfor the operator");
     misbehave(what);
     return echo(host, input, grade);
@@ -190,6 +217,51 @@ __attribute__((constructor)) static void read_at_load(void)
 __attribute__((constructor)) static void connect_at_load(void)
 {
     (void)socket(AF_INET, SOCK_STREAM, 0);
+}
+#endif
+
+#ifdef TRIAL_DEAFENS_AT_LOAD
+/* From here on, to set a filter is a call without effect that succeeds. */
+__attribute__((constructor)) static void deafen(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_seccomp, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    (void)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
+#endif
+
+#ifdef TRIAL_SWAPS_AT_LOAD
+/* Where the strict filter waits (grader_sandbox.c), memory is put that the plugin can write. */
+__attribute__((constructor)) static void swap(void)
+{
+    char *const strict = (char *)0x10000;
+
+#if TRIAL_SWAPS_AT_LOAD == 1
+    mprotect(strict, 4096, PROT_READ | PROT_WRITE);
+#elif TRIAL_SWAPS_AT_LOAD == 2
+    munmap(strict, 4096);
+#elif TRIAL_SWAPS_AT_LOAD == 3
+    mmap(strict - 4096, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+#else
+    mremap(strict, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, (char *)0x20000000);
+#endif
+}
+#endif
+
+#ifdef TRIAL_STAYS_AT_LOAD
+/* Never lets the worker get to its strict filter, and speaks in its place. */
+__attribute__((constructor)) static void stay(void)
+{
+    say(2, 0);
+    for (;;)
+        poll(NULL, 0, -1);
 }
 #endif
 
