@@ -32,29 +32,6 @@ static int migrate(struct cli *cli, int argc, char **argv)
     return rc < 0 ? cli_fail(&err) : 0;
 }
 
-static int plugin_list(struct cli *cli, int argc, char **argv)
-{
-    struct error err = {0};
-    const struct grading_plugin *const *plugins;
-    int broken = 0;
-    (void)argv;
-    if (argc != 1)
-        return 2;
-    if (cli_load_plugins(cli, &err) < 0)
-        return cli_fail(&err);
-    int count = grading_plugins(&plugins);
-    for (int i = 0; i < count; i++) {
-        const struct grading_plugin *p = plugins[i];
-        broken += p->broken != NULL;
-        if (p->broken)
-            printf("%s  BROKEN: %s\n", p->id, p->broken);
-        else
-            printf("%s  %s  rules %d  sha256 %s  %s\n", p->id, p->version, p->rules_revision, p->sha256, p->title);
-    }
-    grading_registry_unload();
-    return broken ? 1 : 0;
-}
-
 static int check_database(const char *name, const char *conninfo, bool owner)
 {
     struct error err = {0};
@@ -89,7 +66,7 @@ static int doctor(struct cli *cli, int argc, char **argv)
     const char *weakness = grading_weakness();
     printf("graders: %s\n", weakness ? weakness : "confined by system call filters and Landlock");
     puts("plugins:");
-    bad |= plugin_list(cli, 1, argv);
+    bad |= cli_print_plugins(cli);
     return bad;
 }
 
@@ -161,7 +138,6 @@ static int stats(struct cli *cli, int argc, char **argv)
 const struct cli_command cli_tool_commands[] = {
     {"migrate", "[--status]                       bring the database's schema up to date", migrate},
     {"doctor", "                                  configuration, database, plugins", doctor},
-    {"plugin list", "", plugin_list},
     {"routes", "                                  method, path, roles, body limit", routes},
     {"demo generate", "[--seed N] [--count N] DIR     synthetic case folders", demo_generate_cases},
     {"stats", "FILE.json                          reader statistics of one file", stats},

@@ -4,8 +4,9 @@
 
 #include "grading/grading.h"
 
-/* Registers that one plugin, and nothing else, as a server would. Replaces the registry's contents. 0, or -1
- * with the reason, which may be that the plugin is broken. */
+/* Registers that one plugin, and nothing else, as a server would, but for its signature, which is not asked for.
+ * Replaces the registry's contents. *ret is held until the arena goes. 0, or -1 with the reason, which may be that the
+ * plugin is broken. */
 int author_folder_register(struct arena *arena, const char *file, const char *grader,
                            const struct grading_plugin **ret, struct error *err);
 

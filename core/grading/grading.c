@@ -3,15 +3,27 @@
 #include <string.h>
 #include "base/log.h"
 #include "base/mem.h"
+#include "grading/grade_check.h"
 #include "grading/pool.h"
 #include "grading/worker_process.h"
+
+/* A pool and what keeps it: the plugin it runs is held, and a pool whose plugin has a successor ends with its last
+ * request. */
+struct berth {
+    struct berth *next;
+    const struct registered *plugin;
+    struct pool *pool;
+    unsigned users; /* fibers in pool_run */
+    bool retired;
+};
 
 struct grading {
     struct loop *loop;
     int workers_per_plugin;
-    struct pool *pools;
+    struct berth *berths;
     struct grading_counters counters;
-    struct loop_timer warm;
+    struct loop_timer warm, sweep;
+    struct registry_listener listener;
 };
 
 static _Thread_local struct grading *here;
@@ -24,19 +36,44 @@ struct grading *grading_here(void)
 /* --- Life
  * ------------------------------------------------------------------------------------------------------- */
 
-static struct pool *pool_of(struct grading *grading, const struct grading_plugin *plugin)
+static struct berth *berth_of(struct grading *grading, const struct registered *plugin)
 {
-    const struct registered *registered = registry_of(plugin);
+    for (struct berth *berth = grading->berths; berth; berth = berth->next)
+        if (berth->plugin == plugin)
+            return berth;
+    struct berth *berth = mem_alloc(sizeof(*berth));
 
-    for (struct pool *pool = grading->pools; pool; pool = pool->next)
-        if (pool->plugin == registered)
-            return pool;
-    struct pool *pool =
-        pool_create(grading->loop, registered, grading->workers_per_plugin, &grading->counters);
+    *berth = (struct berth){
+        .next = grading->berths,
+        .plugin = registry_hold(plugin),
+        .pool = pool_create(grading->loop, plugin, grading->workers_per_plugin, &grading->counters),
+        .retired = !registry_is_current(plugin),
+    };
+    grading->berths = berth;
+    return berth;
+}
 
-    pool->next = grading->pools;
-    grading->pools = pool;
-    return pool;
+static void berth_destroy(struct berth *berth)
+{
+    pool_destroy(berth->pool);
+    registry_release(berth->plugin);
+    mem_free(berth);
+}
+
+/* By a timer, never where a request ends: that is within a callback of the very pool. */
+static void sweep(void *arg)
+{
+    struct grading *grading = arg;
+    struct berth **link = &grading->berths, *berth;
+
+    while ((berth = *link)) {
+        if (!berth->retired || berth->users > 0) {
+            link = &berth->next;
+            continue;
+        }
+        *link = berth->next;
+        berth_destroy(berth);
+    }
 }
 
 static struct grading *create(struct loop *loop, int workers_per_plugin)
@@ -52,21 +89,39 @@ static struct grading *create(struct loop *loop, int workers_per_plugin)
 /* The first reader need not wait for a process to start, and the operator hears of a plugin that cannot. */
 static void warm(void *arg)
 {
+    struct arena *arena = arena_create();
     const struct grading_plugin *const *plugins;
-    int count = grading_plugins(&plugins);
-    const char *weakness = grading_weakness();
+    int count = grading_plugins(arena, &plugins);
 
-    if (weakness)
-        log_line(LOG_LEVEL_WARNING, "grader_weak", "why", weakness, NULL);
     for (int i = 0; i < count; i++)
         if (!plugins[i]->broken)
-            pool_warm(pool_of(arg, plugins[i]));
+            pool_warm(berth_of(arg, registry_of(plugins[i]))->pool);
+    arena_destroy(arena);
+}
+
+/* The registry has changed: successors are made ready before their predecessors go. */
+static void renew(void *unused)
+{
+    struct grading *grading = here;
+
+    (void)unused;
+    if (!grading)
+        return;
+    warm(grading);
+    for (struct berth *berth = grading->berths; berth; berth = berth->next)
+        berth->retired = !registry_is_current(berth->plugin);
+    loop_timer_start(grading->loop, &grading->sweep, 0, sweep, grading);
 }
 
 struct grading *grading_create(struct loop *loop, int workers_per_plugin)
 {
     struct grading *grading = create(loop, workers_per_plugin);
+    const char *weakness = grading_weakness();
 
+    if (weakness)
+        log_line(LOG_LEVEL_WARNING, "grader_weak", "why", weakness, NULL);
+    grading->listener = (struct registry_listener){.loop = loop, .changed = renew};
+    registry_listen(&grading->listener);
     loop_timer_start(loop, &grading->warm, 0, warm, grading);
     return grading;
 }
@@ -75,13 +130,15 @@ struct grading *grading_destroy(struct grading *grading)
 {
     if (!grading)
         return NULL;
+    registry_unlisten(&grading->listener);
     loop_timer_stop(&grading->warm);
-    while (grading->pools) {
-        struct pool *pool = grading->pools;
+    while (grading->berths) {
+        struct berth *berth = grading->berths;
 
-        grading->pools = pool->next;
-        pool_destroy(pool);
+        grading->berths = berth->next;
+        berth_destroy(berth);
     }
+    loop_timer_stop(&grading->sweep); /* last: requests that end meanwhile start it */
     worker_reap_all();
     if (here == grading)
         here = NULL;
@@ -148,7 +205,13 @@ static int fiber_fn run(const struct grading_plugin *plugin, struct request *r, 
         return unavailable(err, "grader_broken", 30);
     if (len > FRAME_MAX - sizeof(struct frame_request_head))
         return error_set(err, ERROR_UNPROCESSABLE, "too_large", prefix, "There is more than a grader takes.");
-    pool_run(pool_of(grading, plugin), r);
+    struct berth *berth = berth_of(grading, registry_of(plugin));
+
+    berth->users++;
+    pool_run(berth->pool, r);
+    berth->users--;
+    if (berth->retired && berth->users == 0)
+        loop_timer_start(grading->loop, &grading->sweep, 0, sweep, grading);
     if (r->outcome == REQUEST_GONE)
         return error_set(err, ERROR_CANCELLED, "request_gone", NULL, "The client has gone.");
     if (r->outcome == REQUEST_BUSY)
@@ -198,6 +261,13 @@ int fiber_fn grading_grade(struct arena *arena, const struct grading_plugin *plu
 
     if (run(plugin, &r, "", err) < 0)
         return -1;
+    const char *objection = grade_objection(arena, &registry_of(plugin)->manifest, &r);
+
+    if (objection) {
+        complain(plugin, "grader_lied", objection);
+        here->counters.failures++;
+        return unavailable(err, "grader_failed", 30);
+    }
     here->counters.grades++;
     *ret = (struct grading_grade){.json = r.json,
                                   .points_milli = r.points_milli,

@@ -14,25 +14,44 @@
 #include "base/loop.h"
 #include "base/text.h"
 
-/* --- Registry: process-wide, read once at start
- * ---------------------------------------------------------------- */
+/* --- Registry: process-wide
+ * ------------------------------------------------------------------------------------------------------- */
 struct grading_plugin {
     const char *id;      /* "prostate_mri" */
     const char *version; /* "1.0.0" */
     const char *title;   /* "Prostate MRI (PI-RADS v2.1)" */
     int rules_revision;
-    char sha256[SHA256_HEX_SIZE]; /* of the shared library that workers load */
-    struct text manifest;         /* the manifest as JSON, schemas included, for the API */
-    struct text statistics;       /* its member reader_statistics as JSON; empty without one */
+    char sha256[SHA256_HEX_SIZE];    /* of the shared library that workers load */
+    char signed_by[SHA256_HEX_SIZE]; /* fingerprint of the trusted key that did; "": no signature was asked for */
+    struct text manifest;            /* the manifest as JSON, schemas included, for the API */
+    struct text statistics;          /* its member reader_statistics as JSON; empty without one */
     const char *broken; /* NULL, or why it cannot grade: "abi 2.0 is not supported", "no manifest", ... */
 };
 
-/* Reads <dir>/<id>/manifest.json of every plugin. A broken plugin is registered as such, and never stops the
- * others or the server. 0, or -1 when the directory itself cannot be read. */
-int grading_registry_load(const char *dir, const char *grader_path, struct error *err);
+struct grading_source {
+    const char *dir;         /* of <id>/{manifest.json,<id>.so,<id>.sig} */
+    const char *grader;      /* path of overread-grader */
+    const char *plugin_keys; /* PEM file of the trusted keys: what none of them has signed is broken. NULL or "": none */
+    bool allow_unsigned;     /* when there are no keys, which is otherwise refused */
+    bool probe;              /* what no worker can load is broken at once, not at its first grade; see reload */
+};
+
+/* Reads every plugin. A broken one is registered as such, and never stops the others or the server. 0, or -1 when the
+ * directory or the keys cannot be read, or unsigned plugins were not allowed. The first load comes before any loop. */
+int grading_registry_load(const struct grading_source *source, struct error *err);
+/* Reads directory and keys again. What is unchanged stays as it is, workers and all. A new version takes the old one's
+ * place once a worker has loaded it: requests that hold the old one end with it, and its workers go with the last of
+ * them. A new version that is broken leaves the old one serving, unless the key of that one is trusted no longer; the
+ * log says so ("plugin_kept"). Blocks on files and on a worker's start: any thread, but none of an event loop. -1:
+ * nothing has changed. */
+int grading_registry_reload(struct error *err);
 void grading_registry_unload(void);
-int grading_plugins(const struct grading_plugin *const **ret); /* count */
-const struct grading_plugin *grading_plugin(const char *id);   /* NULL when unknown */
+
+/* A plugin that was looked up, and the list, stay what they are until the arena goes, whatever is loaded meanwhile: a
+ * fiber may wait with them in its hand. Whoever looks up again may find another version. Any thread. */
+const struct grading_plugin *grading_plugin(struct arena *arena, const char *id); /* NULL when unknown */
+int grading_plugins(struct arena *arena, const struct grading_plugin *const **ret); /* count */
+bool grading_plugin_known(const char *id); /* broken or not */
 
 /* Validates against the manifest's JSON Schema (answer, truth or config). 0, or -1 with ERROR_UNPROCESSABLE,
  * code "schema", field = prefix + JSON pointer of the first offence, detail in words. Pure; any thread. */
@@ -67,8 +86,9 @@ struct grading_grade {
     char input_sha256[SHA256_HEX_SIZE]; /* over the SHA-256 of config, of truth, of answer, as 3 x 32 bytes */
     const struct grading_plugin *plugin;
 };
-/* *ret belongs to arena. ERROR_UNAVAILABLE when the worker died, hung or is missing also at the second try:
- * the answer is kept and graded later; it is never a score of 0. */
+/* *ret belongs to arena, but for its plugin, which is the caller's. ERROR_UNAVAILABLE when the worker died, hung or is
+ * missing also at the second try, or replied what is no grade: the answer is kept and graded later; it is never a
+ * score of 0. */
 int fiber_fn grading_grade(struct arena *arena, const struct grading_plugin *plugin,
                            const struct grading_input *input, struct grading_grade *ret, struct error *err);
 

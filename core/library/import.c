@@ -14,7 +14,7 @@
 static int check_with_plugin(struct arena *arena, const struct case_folder *f, const struct grading_plugin **ret,
                              struct error *err)
 {
-    const struct grading_plugin *plugin = grading_plugin(f->plugin);
+    const struct grading_plugin *plugin = grading_plugin(arena, f->plugin);
     if (!plugin || plugin->broken)
         return error_set(err, ERROR_UNPROCESSABLE, "unknown_plugin", "case.json#/plugin", "There is no plugin %s%s%s.",
                          f->plugin, plugin ? " that works: " : "", plugin ? plugin->broken : "");

@@ -50,7 +50,7 @@ static int filter_from_query(struct http_request *req, struct filter *ret, struc
     *ret = (struct filter){.unread = "false"};
     if (http_query(req, "modality", &value)) {
         ret->modality = arena_copy(arena, value.p, value.len);
-        if (!grading_plugin(ret->modality))
+        if (!grading_plugin_known(ret->modality))
             return error_set(err, ERROR_UNPROCESSABLE, "unknown_modality", "modality",
                              "GET /v1/modalities lists the modalities there are.");
     }
@@ -182,7 +182,7 @@ static void modality_list(struct http_request *req)
         return;
     }
     const struct grading_plugin *const *plugins;
-    int count = grading_plugins(&plugins);
+    int count = grading_plugins(http_arena(req), &plugins);
     struct buffer out;
     bool first = true;
     buffer_init(&out, 1 << 20);
@@ -209,7 +209,8 @@ static void modality_get(struct http_request *req)
 {
     struct error err = {0};
     struct text name = http_path_param(req, "modality");
-    const struct grading_plugin *plugin = grading_plugin(arena_copy(http_arena(req), name.p, name.len));
+    struct arena *arena = http_arena(req);
+    const struct grading_plugin *plugin = grading_plugin(arena, arena_copy(arena, name.p, name.len));
     if (signed_in(req, &err) == 0) {
         if (plugin && !plugin->broken) {
             http_reply_json_etag(req, plugin->manifest);

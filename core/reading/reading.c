@@ -1,5 +1,7 @@
 #include "reading/reading.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "grading/grading.h"
 #include "reading/reading_sql.h"
@@ -21,9 +23,9 @@ int reading_open(struct db_scope *scope, const char *case_id, const char *key, c
     return 0;
 }
 
-static int plugin_by_id(const char *id, const struct grading_plugin **ret, struct error *err)
+static int plugin_by_id(struct arena *arena, const char *id, const struct grading_plugin **ret, struct error *err)
 {
-    *ret = grading_plugin(id);
+    *ret = grading_plugin(arena, id);
     if (*ret && !(*ret)->broken)
         return 0;
     error_set(err, ERROR_UNAVAILABLE, "grader_missing", NULL, "The plugin %s is not available at the moment.", id);
@@ -53,16 +55,18 @@ static int check_answer(const struct db_scope *scope, const struct grading_plugi
 /* Columns of read_submit and read_to_grade. */
 enum { COLUMN_STATE, COLUMN_PLUGIN, COLUMN_CONFIG, COLUMN_TRUTH, COLUMN_ANSWER };
 
-/* Grades what is stored and writes the grade. */
-static int grade(struct db_scope *scope, const char *read_id, const struct db_result *read, struct text *ret_feedback,
-                 struct error *err)
+/* Grades what is stored and writes the grade. plugin: the version that has checked the answer, so that no other's schema
+ * and rules come between; NULL: the one there is now. */
+static int grade(struct db_scope *scope, const char *read_id, const struct db_result *read,
+                 const struct grading_plugin *plugin, struct text *ret_feedback, struct error *err)
 {
-    const struct grading_plugin *plugin;
     struct grading_grade g;
     const struct grading_input input = {.config = db_text(read, 0, COLUMN_CONFIG),
                                         .truth = db_text(read, 0, COLUMN_TRUTH),
                                         .answer = db_text(read, 0, COLUMN_ANSWER)};
-    if (plugin_by_id(db_string(read, 0, COLUMN_PLUGIN), &plugin, err) < 0 ||
+    const char *id = db_string(read, 0, COLUMN_PLUGIN);
+    bool checked = plugin && strcmp(plugin->id, id) == 0;
+    if ((!checked && plugin_by_id(scope->arena, id, &plugin, err) < 0) ||
         grading_grade(scope->arena, plugin, &input, &g, err) < 0)
         return -1;
     const char *const params[] = {
@@ -97,6 +101,7 @@ int reading_submit(struct db_scope *scope, const char *read_id, const json_t *an
                    struct error *err)
 {
     const struct db_result *prepared, *stored;
+    const struct grading_plugin *plugin = NULL;
     struct text text = json_render(scope->arena, answer);
     char hash[SHA256_HEX_SIZE], job[UUID_SIZE];
     crypto_sha256_hex(text.p, text.len, hash);
@@ -107,8 +112,7 @@ int reading_submit(struct db_scope *scope, const char *read_id, const json_t *an
     if (db_rows(prepared) == 0)
         return error_set(err, ERROR_NOT_FOUND, "read_not_found", NULL, "You have no such read.");
     if (text_is(db_text(prepared, 0, 0), "open")) {
-        const struct grading_plugin *plugin;
-        if (plugin_by_id(db_string(prepared, 0, 2), &plugin, err) < 0 ||
+        if (plugin_by_id(scope->arena, db_string(prepared, 0, 2), &plugin, err) < 0 ||
             check_answer(scope, plugin, db_text(prepared, 0, 3), answer, text, err) < 0)
             return -1;
     }
@@ -120,7 +124,7 @@ int reading_submit(struct db_scope *scope, const char *read_id, const json_t *an
     if (text_is(db_text(stored, 0, COLUMN_STATE), "graded"))
         return feedback(scope, read_id, ret_feedback, err);
     struct error failed = {0};
-    if (grade(scope, read_id, stored, ret_feedback, &failed) < 0) {
+    if (grade(scope, read_id, stored, plugin, ret_feedback, &failed) < 0) {
         log_line(LOG_LEVEL_WARNING, "awaiting_grade", "read", read_id, "code", failed.code, "detail", failed.detail, NULL);
         *ret_feedback = (struct text){0};
     }
@@ -139,7 +143,7 @@ static int run_grade_job(struct job *job, struct error *err)
         return -1;
     if (db_rows(read) == 0 || text_is(db_text(read, 0, COLUMN_STATE), "graded"))
         return 0;
-    return grade(&job->scope, read_id, read, &ignored, err);
+    return grade(&job->scope, read_id, read, NULL, &ignored, err);
 }
 
 /* For ever: an answer that was taken is owed a grade, and the plugin may be mended at any time. */

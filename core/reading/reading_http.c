@@ -66,7 +66,7 @@ static int list_filter(struct http_request *req, const char *ret[3], struct erro
     }
     if (http_query(req, "modality", &value)) {
         ret[2] = arena_copy(arena, value.p, value.len);
-        if (!grading_plugin(ret[2]))
+        if (!grading_plugin_known(ret[2]))
             return error_set(err, ERROR_UNPROCESSABLE, "unknown_modality", "modality",
                              "GET /v1/modalities lists the modalities there are.");
     }

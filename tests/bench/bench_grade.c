@@ -270,9 +270,11 @@ int main(int argc, char **argv)
         text_to_int64(text_of(argv[6]), 1, 1000, &in_flight) < 0)
         die("usage:", "bench_grade worker|inprocess PLUGIN_DIR GRADER GOLDEN_DIR SECONDS IN_FLIGHT");
     bench.arena = arena_create();
-    if (grading_registry_load(argv[2], argv[3], &err) < 0)
+    const struct grading_source source = {.dir = argv[2], .grader = argv[3], .allow_unsigned = true};
+
+    if (grading_registry_load(&source, &err) < 0)
         die("no plugins:", err.detail);
-    bench.plugin = grading_plugin("prostate_mri");
+    bench.plugin = grading_plugin(bench.arena, "prostate_mri");
     if (!bench.plugin || bench.plugin->broken)
         die("prostate_mri cannot grade:", bench.plugin ? bench.plugin->broken : "it is not there");
     load_cases(&bench, argv[4]);

@@ -60,6 +60,7 @@ class Server:
             "threads": 2,
             "state_dir": self.folder / "state",
             "plugin_dir": PLUGINS,
+            "allow_unsigned_plugins": "on",
             "grader": GRADER,
             **config,
         }

@@ -13,11 +13,13 @@
 #include "base/loop.h"
 
 char fixture_dir[64];
+static struct arena *held;
 
 void fixture_open(void)
 {
     snprintf(fixture_dir, sizeof(fixture_dir), "/tmp/overread-grading-XXXXXX");
     assert_non_null(mkdtemp(fixture_dir));
+    held = arena_create();
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -31,6 +33,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 void fixture_close(void)
 {
     grading_registry_unload();
+    held = arena_destroy(held);
     nftw(fixture_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -40,6 +43,18 @@ const char *fixture_grader(void)
 
     assert_non_null(path);
     return path;
+}
+
+int fixture_load(struct error *err)
+{
+    const struct grading_source source = {.dir = fixture_dir, .grader = fixture_grader(), .allow_unsigned = true};
+
+    return grading_registry_load(&source, err);
+}
+
+const struct grading_plugin *fixture_find(const char *id)
+{
+    return grading_plugin(held, id);
 }
 
 static void path_of(const char *id, const char *file, char *ret, size_t size)
@@ -137,7 +152,7 @@ struct grading_counters fixture_grade(struct fixture_call *calls, size_t count, 
 
 struct fixture_call fixture_do(const char *plugin, const char *word, struct grading_counters *ret)
 {
-    struct fixture_call c = {.plugin = grading_plugin(plugin)};
+    struct fixture_call c = {.plugin = fixture_find(plugin)};
 
     assert_non_null(c.plugin);
     snprintf(c.answer, sizeof(c.answer), "{\"do\":\"%s\",\"points\":2}", word);

@@ -18,6 +18,9 @@ void fixture_manifest(const char *id, const char *manifest);
 void fixture_library(const char *id, const char *from);
 void fixture_plugin(const char *id); /* both, of one name */
 const char *fixture_grader(void);
+/* Registers what lies in fixture_dir, unsigned; and looks one up, which is held until fixture_close. */
+int fixture_load(struct error *err);
+const struct grading_plugin *fixture_find(const char *id);
 
 struct fixture_call {
     const struct grading_plugin *plugin;

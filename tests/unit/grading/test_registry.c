@@ -29,7 +29,7 @@ static void load(void)
 {
     struct error err = {0};
 
-    assert_int_equal(grading_registry_load(fixture_dir, fixture_grader(), &err), 0);
+    assert_int_equal(fixture_load(&err), 0);
 }
 
 static void a_good_plugin_is_registered_with_its_hash_and_manifest(void **state)
@@ -42,7 +42,7 @@ static void a_good_plugin_is_registered_with_its_hash_and_manifest(void **state)
     (void)state;
     fixture_plugin("trial");
     load();
-    const struct grading_plugin *plugin = grading_plugin("trial");
+    const struct grading_plugin *plugin = fixture_find("trial");
 
     assert_non_null(plugin);
     assert_null(plugin->broken);
@@ -58,7 +58,7 @@ static void a_good_plugin_is_registered_with_its_hash_and_manifest(void **state)
     assert_int_equal(json_parse(arena, plugin->manifest, &manifest, &err), 0);
     assert_non_null(json_object_get(json_object_get(manifest, "schemas"), "answer"));
     arena_destroy(arena);
-    assert_null(grading_plugin("unknown"));
+    assert_null(fixture_find("unknown"));
 }
 
 static void an_answer_is_checked_against_the_manifests_schema(void **state)
@@ -69,8 +69,8 @@ static void an_answer_is_checked_against_the_manifests_schema(void **state)
     (void)state;
     fixture_plugin("trial");
     load();
-    assert_int_equal(grading_validate(grading_plugin("trial"), GRADING_ANSWER, good, "/answer", &err), 0);
-    assert_int_equal(grading_validate(grading_plugin("trial"), GRADING_ANSWER, bad, "/answer", &err), -1);
+    assert_int_equal(grading_validate(fixture_find("trial"), GRADING_ANSWER, good, "/answer", &err), 0);
+    assert_int_equal(grading_validate(fixture_find("trial"), GRADING_ANSWER, bad, "/answer", &err), -1);
     assert_string_equal(err.field, "/answer/do");
     json_decref(good);
     json_decref(bad);
@@ -84,7 +84,7 @@ static void expect_broken(const char *manifest, const char *word)
 {
     fixture_manifest("p", manifest);
     load();
-    const struct grading_plugin *plugin = grading_plugin("p");
+    const struct grading_plugin *plugin = fixture_find("p");
 
     assert_non_null(plugin);
     assert_non_null(plugin->broken);
@@ -129,14 +129,14 @@ static void reader_statistics_are_passed_on_as_the_author_wrote_them(void **stat
     fixture_library("p", "trial");
     fixture_manifest("p", STRATUM("\"clinical\": \"psa\",\"edges\":[4,10.5]"));
     load();
-    assert_null(grading_plugin("p")->broken);
-    assert_string_equal(grading_plugin("p")->statistics.p,
+    assert_null(fixture_find("p")->broken);
+    assert_string_equal(fixture_find("p")->statistics.p,
                         "{\"truth\":\"t\",\"score\":\"s\"," SCALE ",\"strata\":[{\"name\":\"n\",\"title\":\"T\","
                         "\"clinical\":\"psa\",\"edges\":[4,10.5]}]}");
     fixture_manifest("p", HEAD ABI REST);
     load();
-    assert_null(grading_plugin("p")->broken);
-    assert_int_equal(grading_plugin("p")->statistics.len, 0);
+    assert_null(fixture_find("p")->broken);
+    assert_int_equal(fixture_find("p")->statistics.len, 0);
 }
 
 static void reader_statistics_of_a_wrong_shape_break_the_plugin(void **state)
@@ -173,9 +173,9 @@ static void a_missing_part_is_the_reason(void **state)
     fixture_manifest("no_library", NULL);
     fixture_plugin("trial");
     load();
-    assert_string_equal(grading_plugin("no_manifest")->broken, "no manifest");
-    assert_string_equal(grading_plugin("no_library")->broken, "no no_library.so");
-    assert_null(grading_plugin("trial")->broken);
+    assert_string_equal(fixture_find("no_manifest")->broken, "no manifest");
+    assert_string_equal(fixture_find("no_library")->broken, "no no_library.so");
+    assert_null(fixture_find("trial")->broken);
 }
 
 static void plugins_come_in_the_order_of_their_names(void **state)
@@ -186,10 +186,13 @@ static void plugins_come_in_the_order_of_their_names(void **state)
     fixture_plugin("trial");
     fixture_plugin("crashes_at_load"); /* the server does not load it, and so registers it */
     load();
-    assert_int_equal(grading_plugins(&plugins), 2);
+    struct arena *arena = arena_create();
+
+    assert_int_equal(grading_plugins(arena, &plugins), 2);
     assert_string_equal(plugins[0]->id, "crashes_at_load");
     assert_null(plugins[0]->broken);
     assert_string_equal(plugins[1]->id, "trial");
+    arena_destroy(arena);
 }
 
 static void a_broken_plugin_can_neither_validate_nor_grade(void **state)
@@ -201,9 +204,9 @@ static void a_broken_plugin_can_neither_validate_nor_grade(void **state)
     (void)state;
     fixture_library("no_manifest", "trial");
     load();
-    assert_int_equal(grading_validate(grading_plugin("no_manifest"), GRADING_ANSWER, answer, "", &err), -1);
+    assert_int_equal(grading_validate(fixture_find("no_manifest"), GRADING_ANSWER, answer, "", &err), -1);
     assert_int_equal(err.kind, ERROR_UNAVAILABLE);
-    assert_int_equal(grading_check_blocking(grading_plugin("no_manifest"), &input, "", &err), -1);
+    assert_int_equal(grading_check_blocking(fixture_find("no_manifest"), &input, "", &err), -1);
     assert_int_equal(err.kind, ERROR_UNAVAILABLE);
     json_decref(answer);
 }
@@ -213,7 +216,9 @@ static void a_folder_that_is_not_there_is_an_error(void **state)
     struct error err = {0};
 
     (void)state;
-    assert_int_equal(grading_registry_load("/nonexistent", "", &err), -1);
+    const struct grading_source source = {.dir = "/nonexistent", .grader = "", .allow_unsigned = true};
+
+    assert_int_equal(grading_registry_load(&source, &err), -1);
     assert_string_equal(err.code, "plugin_dir");
 }
 

@@ -21,7 +21,7 @@ static int open_trial(void **state)
     (void)state;
     fixture_open();
     fixture_plugin("trial");
-    return grading_registry_load(fixture_dir, fixture_grader(), &err);
+    return fixture_load(&err);
 }
 
 /* Constructors that would have their plugin run without the strict filter. */
@@ -42,7 +42,7 @@ static int open_all(void **state)
         fixture_plugin(against_the_filter[i]);
     fixture_plugin("wrong_abi");
     fixture_plugin("wrong_id");
-    return grading_registry_load(fixture_dir, fixture_grader(), &err);
+    return fixture_load(&err);
 }
 
 static int close_all(void **state)
@@ -63,7 +63,7 @@ static void expect_json(const struct fixture_call *c, const char *json)
 
 static void a_good_answer_is_graded(void **state)
 {
-    struct fixture_call c = {.plugin = grading_plugin("trial"),
+    struct fixture_call c = {.plugin = fixture_find("trial"),
                              .answer = "{\"text\":\"H\u00e9 \\\"\",\"points\":1.5}"};
 
     (void)state;
@@ -104,8 +104,8 @@ static void the_same_input_gives_the_same_bytes_in_another_process(void **state)
 static void a_rounding_mode_left_behind_does_not_reach_the_next_answer(void **state)
 {
     struct fixture_call c[2] = {
-        {.plugin = grading_plugin("trial"), .answer = "{\"do\":\"rounding\",\"points\":2}"},
-        {.plugin = grading_plugin("trial"), .answer = "{\"points\":1.234}"}};
+        {.plugin = fixture_find("trial"), .answer = "{\"do\":\"rounding\",\"points\":2}"},
+        {.plugin = fixture_find("trial"), .answer = "{\"points\":1.234}"}};
     struct fixture_call alone = c[1];
 
     (void)state;
@@ -221,7 +221,7 @@ static void expect_only_the_bad_fail(const char *word, size_t count, size_t ever
         bool is_bad = i % every == every / 2;
 
         bad += is_bad;
-        calls[i].plugin = grading_plugin("trial");
+        calls[i].plugin = fixture_find("trial");
         snprintf(calls[i].answer, sizeof(calls[i].answer), "{\"do\":\"%s\",\"points\":%zu.%03zu}",
                  is_bad ? word : "echo", i % 2, i % 1000);
     }
@@ -265,7 +265,7 @@ static void a_flood_is_refused_when_too_many_wait(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT; i++) {
-        calls[i].plugin = grading_plugin("trial");
+        calls[i].plugin = fixture_find("trial");
         snprintf(calls[i].answer, sizeof(calls[i].answer), "{}");
     }
     struct grading_counters counters = fixture_grade(calls, COUNT, 1);
@@ -295,7 +295,7 @@ static void who_has_gone_while_waiting_costs_no_worker(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT; i++)
-        calls[i] = (struct fixture_call){.plugin = grading_plugin("trial"),
+        calls[i] = (struct fixture_call){.plugin = fixture_find("trial"),
                                          .answer = "{\"points\":2}",
                                          .gone = i % 3 == 0 ? always : NULL};
     struct grading_counters counters = fixture_grade(calls, COUNT, 1);
@@ -321,7 +321,7 @@ static void who_would_wait_too_long_is_told_so(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT; i++)
-        calls[i] = (struct fixture_call){.plugin = grading_plugin("trial"), .answer = "{\"do\":\"slow\"}"};
+        calls[i] = (struct fixture_call){.plugin = fixture_find("trial"), .answer = "{\"do\":\"slow\"}"};
     struct grading_counters counters = fixture_grade(calls, COUNT, 1);
 
     assert_true(clock_monotonic_ns() - start < UINT64_C(15000000000));
@@ -343,7 +343,7 @@ static void a_plugin_that_dies_in_every_call_is_left_alone_for_a_while(void **st
 
     (void)state;
     for (size_t i = 0; i < COUNT; i++)
-        calls[i] = (struct fixture_call){.plugin = grading_plugin("trial"), .answer = "{\"do\":\"crash\"}"};
+        calls[i] = (struct fixture_call){.plugin = fixture_find("trial"), .answer = "{\"do\":\"crash\"}"};
     uint64_t start = clock_monotonic_ns();
     struct grading_counters counters = fixture_grade(calls, COUNT, 1);
 
@@ -367,7 +367,7 @@ static void a_plugin_that_was_left_alone_is_tried_again(void **state)
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct fixture_call c = {.plugin = grading_plugin("trial"), .answer = "{\"do\":\"crash\"}"};
+        struct fixture_call c = {.plugin = fixture_find("trial"), .answer = "{\"do\":\"crash\"}"};
 
         fixture_grade_here(loop, &c, 1);
         assert_int_equal(c.result, -1);
@@ -375,7 +375,7 @@ static void a_plugin_that_was_left_alone_is_tried_again(void **state)
     }
     for (uint64_t end = clock_monotonic_ns() + UINT64_C(10000000000);
          clock_monotonic_ns() < end && !last.done;) {
-        struct fixture_call c = {.plugin = grading_plugin("trial"), .answer = "{\"points\":2}"};
+        struct fixture_call c = {.plugin = fixture_find("trial"), .answer = "{\"points\":2}"};
 
         fixture_grade_here(loop, &c, 1);
         arena_destroy(c.arena);
@@ -432,8 +432,8 @@ static void a_constructor_cannot_read_files_where_the_kernel_has_landlock(void *
 
 static void a_plugin_that_cannot_be_loaded_does_not_disturb_another(void **state)
 {
-    struct fixture_call c[2] = {{.plugin = grading_plugin("crashes_at_load"), .answer = "{}"},
-                                {.plugin = grading_plugin("trial"), .answer = "{\"points\":2}"}};
+    struct fixture_call c[2] = {{.plugin = fixture_find("crashes_at_load"), .answer = "{}"},
+                                {.plugin = fixture_find("trial"), .answer = "{\"points\":2}"}};
 
     (void)state;
     fixture_grade(c, 2, 1);
@@ -447,7 +447,7 @@ static void a_plugin_that_cannot_be_loaded_does_not_disturb_another(void **state
 static void a_large_answer_passes_and_a_huge_one_is_refused(void **state)
 {
     static char text[5 << 20];
-    const struct grading_plugin *plugin = grading_plugin("trial");
+    const struct grading_plugin *plugin = fixture_find("trial");
     const struct grading_input large = {.config = TEXT("{}"), .truth = TEXT("{}"), .answer = {text, 2 << 20}},
                                huge = {
                                    .config = TEXT("{}"), .truth = TEXT("{}"), .answer = {text, sizeof(text)}};
@@ -464,7 +464,7 @@ static void a_large_answer_passes_and_a_huge_one_is_refused(void **state)
 
 static void a_check_names_the_place_of_the_offence(void **state)
 {
-    const struct grading_plugin *plugin = grading_plugin("trial");
+    const struct grading_plugin *plugin = fixture_find("trial");
     const struct grading_input truth = {.config = TEXT("{\"largest\":5}"), .truth = TEXT("{\"size\":6}")};
     const struct grading_input answer = {.config = TEXT("{}"), .answer = TEXT("{\"points\":3}")};
     const struct grading_input good = {.config = TEXT("{}"), .answer = TEXT("{\"points\":1}")};
@@ -496,7 +496,10 @@ static void without_the_grader_program_all_is_unavailable(void **state)
     struct error err;
 
     (void)state;
-    assert_int_equal(grading_registry_load(fixture_dir, "/nonexistent/overread-grader", &err), 0);
+    const struct grading_source source = {
+        .dir = fixture_dir, .grader = "/nonexistent/overread-grader", .allow_unsigned = true};
+
+    assert_int_equal(grading_registry_load(&source, &err), 0);
     struct fixture_call c = fixture_do("trial", "echo", NULL);
 
     assert_int_equal(c.result, -1);

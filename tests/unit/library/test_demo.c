@@ -205,8 +205,11 @@ static void the_plugin_accepts_each_truth_and_gives_it_full_marks(void **state)
 {
     (void)state;
     struct error err = {0};
-    assert_int_equal(grading_registry_load(getenv("TEST_PLUGIN_DIR"), getenv("TEST_GRADER"), &err), 0);
-    struct judged judged = {.plugin = grading_plugin("prostate_mri")};
+    const struct grading_source source = {
+        .dir = getenv("TEST_PLUGIN_DIR"), .grader = getenv("TEST_GRADER"), .allow_unsigned = true};
+    assert_int_equal(grading_registry_load(&source, &err), 0);
+    struct arena *arena = arena_create();
+    struct judged judged = {.plugin = grading_plugin(arena, "prostate_mri")};
     assert_non_null(judged.plugin);
     assert_null(judged.plugin->broken);
     struct loop *loop = loop_create();
@@ -216,6 +219,7 @@ static void the_plugin_accepts_each_truth_and_gives_it_full_marks(void **state)
         loop_turn(loop, 1000);
     grading_destroy(grading);
     loop_destroy(loop);
+    arena_destroy(arena);
     grading_registry_unload();
 }
 
