@@ -305,6 +305,14 @@ BEGIN
                 jsonb_build_object('template', template, 'to', address, 'values', vals, 'ticket', ticket));
 END $$;
 
+-- "10 minutes", "1 day": how long a link lives, in words for its mail.
+CREATE FUNCTION life_text(life interval) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT n || ' ' || unit || CASE WHEN n = 1 THEN '' ELSE 's' END
+    FROM (SELECT extract(epoch FROM life)::bigint) s (seconds),
+         LATERAL (SELECT CASE WHEN seconds % 86400 = 0 THEN 86400 WHEN seconds % 3600 = 0 THEN 3600 ELSE 60 END) d (divisor),
+         LATERAL (SELECT seconds / divisor, CASE divisor WHEN 86400 THEN 'day' WHEN 3600 THEN 'hour' ELSE 'minute' END) w (n, unit)
+$$;
+
 -- Opens a ticket and queues its mail; older open tickets of the same kind, tenant and address are void.
 CREATE FUNCTION ticket_open(new_kind text, template text, tenant uuid, person uuid, address text, new_life interval,
                             vals jsonb, new_detail jsonb DEFAULT '{}') RETURNS uuid
@@ -316,7 +324,7 @@ BEGIN
         WHERE lower(email) = lower(address) AND kind = new_kind AND tenant_id IS NOT DISTINCT FROM tenant AND used_at IS NULL;
     INSERT INTO tickets (ticket_id, kind, tenant_id, person_id, email, life, detail)
         VALUES (made, new_kind, tenant, person, address, new_life, new_detail);
-    PERFORM mail_queue(template, address, tenant, person, vals, made);
+    PERFORM mail_queue(template, address, tenant, person, vals || jsonb_build_object('life', life_text(new_life)), made);
     RETURN made;
 END $$;
 
