@@ -97,6 +97,15 @@ def test_neither_server_nor_database_runs_as_root(up):
         assert os.stat(f"/proc/{pid}").st_uid != 0
 
 
+def test_what_it_serves_is_signed_by_a_key_that_only_the_installer_reads(up):
+    assert (up.folder / "plugin-key.pem").stat().st_mode & 0o777 == 0o600
+    listed = subprocess.run([up.folder / "app/overread", "--config", up.folder / "overread.conf", "plugin", "list"],
+                            capture_output=True, text=True, timeout=60)
+    assert listed.returncode == 0, listed.stdout + listed.stderr
+    lines = listed.stdout.splitlines()
+    assert len(lines) >= 3 and all(re.search(r"signed by [0-9a-f]{64}  ", line) for line in lines)
+
+
 def test_the_database_has_no_network_address(up):
     with up.database("overread_owner") as connection, connection.cursor() as cursor:
         cursor.execute("SHOW listen_addresses")
