@@ -100,6 +100,30 @@ static void verify(void *arg)
         work->outdated = password_hash(work->password, work->rehashed, NULL) == 0;
 }
 
+struct hash_work {
+    const char *password;
+    char *phc;
+    int rc;
+    struct error err;
+};
+
+static void hash(void *arg)
+{
+    struct hash_work *work = arg;
+    work->rc = password_hash(work->password, work->phc, &work->err);
+}
+
+int identity_password_hash(const char *password, char ret[IDENTITY_PHC_SIZE], struct error *err)
+{
+    _Static_assert(IDENTITY_PHC_SIZE == PASSWORD_PHC_SIZE, "one size");
+    struct hash_work work = {.password = password, .phc = ret};
+    if (password_acceptable(password, err) < 0 || thread_pool_run(pool, hash, &work, err) < 0)
+        return -1;
+    if (work.rc < 0 && err)
+        *err = work.err;
+    return work.rc;
+}
+
 /* The same error for an unknown address, a wrong password and a foreign tenant. */
 static int sign_in_failed(struct error *err)
 {

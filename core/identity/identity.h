@@ -26,6 +26,11 @@ int identity_scope(struct http_request *req, struct db_scope *ret, struct error 
 /* For http_options: refuses a request that shows no credentials at all, before its handler looks at the input. */
 int identity_guard(struct http_request *req, struct error *err);
 
+/* Checks a new password by the policy (password.h) and hashes it on a worker thread; ret as PHC string. 0, or -1 with field
+ * "/password", or with ERROR_UNAVAILABLE when too many wait. */
+#define IDENTITY_PHC_SIZE 128
+int fiber_fn identity_password_hash(const char *password, char ret[IDENTITY_PHC_SIZE], struct error *err);
+
 /* --- The three shapes of most replies ---------------------------------------------------------------------------- */
 
 /* Runs a guarded statement whose one row holds JSON in its first column: 200 with an ETag, or `missing` (a 404 code). */
