@@ -1,15 +1,31 @@
 #include "grading/schema_node.h"
 #include <string.h>
+#include "base/text.h"
 
 /* Steps that a match may take: far above what an honest pattern needs, some milliseconds for a dishonest one.
  */
 #define MATCH_LIMIT 200000u
 #define PATTERN_MAX 4096u
+#define TRANSLATED_MAX (PATTERN_MAX * 128u)
+
+/* WhiteSpace and LineTerminator of ECMA-262, all other code points, and LineTerminator alone: what PCRE2
+ * means by \s, \S and a dot is another thing beyond ASCII. */
+#define BLANKS "\\u0009-\\u000d\\u0020\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000\\ufeff"
+#define NO_BLANKS                                                                                            \
+    "\\u0000-\\u0008\\u000e-\\u001f\\u0021-\\u009f\\u00a1-\\u167f\\u1681-\\u1fff\\u200b-\\u2027\\u202a-"     \
+    "\\u202e"                                                                                                \
+    "\\u2030-\\u205e\\u2060-\\u2fff\\u3001-\\ufefe\\uff00-\\u{10ffff}"
+#define LINE_ENDS "\\u000a\\u000d\\u2028\\u2029"
+
+/* What stands before, in a class: a set such as \d is neither end of a range, which PCRE2 would take for
+ * three things side by side. */
+enum class_place { CLASS_NOTHING, CLASS_ATOM, CLASS_SET, CLASS_RANGE };
 
 /* Where a pattern is read: what was before decides whether a '+' is a quantifier's possessive form. */
 struct scan {
     const char *p;
     bool in_class, after_quantifier;
+    enum class_place place;
 };
 
 static const char *scan_escape(struct scan *scan)
@@ -47,12 +63,28 @@ static const char *scan_group(struct scan *scan)
     return "a group that ECMA-262 does not know";
 }
 
+static const char *place_in_class(struct scan *scan, bool is_set)
+{
+    bool dash = scan->p[0] == '-' && scan->p[1] != ']';
+
+    if ((is_set && scan->place == CLASS_RANGE) || (dash && scan->place == CLASS_SET))
+        return "a set as the end of a range";
+    if (is_set)
+        scan->place = CLASS_SET;
+    else if (dash && scan->place == CLASS_ATOM)
+        scan->place = CLASS_RANGE;
+    else
+        scan->place = scan->place == CLASS_RANGE ? CLASS_NOTHING : CLASS_ATOM;
+    return NULL;
+}
+
 static const char *scan_class(struct scan *scan)
 {
     char c = *scan->p;
+    const char *why = place_in_class(scan, c == '\\' && scan->p[1] && strchr("dDwWsSpP", scan->p[1]));
 
-    if (c == '\\')
-        return scan_escape(scan);
+    if (why || c == '\\')
+        return why ? why : scan_escape(scan);
     if (c == '[' && (scan->p[1] == ':' || scan->p[1] == '.' || scan->p[1] == '='))
         return "a POSIX class, which ECMA-262 does not know";
     scan->in_class = c != ']';
@@ -98,6 +130,7 @@ static const char *scan_one(struct scan *scan)
         return "a closing bracket without an opening one";
     case '[':
         scan->in_class = true;
+        scan->place = CLASS_NOTHING;
         scan->p++;
         if (*scan->p == '^')
             scan->p++;
@@ -121,19 +154,37 @@ static const char *escape_braces(struct scan *scan, const char *start)
     return NULL;
 }
 
-static const char *ecma_objection(const char *source)
+/* What was read, from start to end, in PCRE2's words. */
+static void translate(struct buffer *out, bool in_class, const char *start, const char *end)
+{
+    bool blanks = strncmp(start, "\\s", 2) == 0, others = strncmp(start, "\\S", 2) == 0;
+
+    if (*start == '.' && !in_class)
+        buffer_puts(out, "[^" LINE_ENDS "]");
+    else if (in_class && (blanks || others))
+        buffer_puts(out, blanks ? BLANKS : NO_BLANKS);
+    else if (blanks || others)
+        buffer_puts(out, blanks ? "[" BLANKS "]" : "[" NO_BLANKS "]");
+    else
+        buffer_add(out, start, (size_t)(end - start));
+}
+
+/* NULL, or why it is none of ECMA-262's. */
+static const char *translate_all(const char *source, struct buffer *out)
 {
     struct scan scan = {.p = source};
 
     if (strlen(source) > PATTERN_MAX)
         return "a pattern that is too long";
     while (*scan.p) {
+        bool in_class = scan.in_class;
         const char *start = scan.p, *why = scan_one(&scan);
 
         if (!why)
             why = escape_braces(&scan, start);
         if (why)
             return why;
+        translate(out, in_class, start, scan.p);
     }
     return NULL;
 }
@@ -146,16 +197,21 @@ pcre2_code *schema_pattern_compile(const char *source, const char **ret_why)
     pcre2_code *pattern;
     PCRE2_SIZE offset;
     int error;
+    struct buffer translated;
 
-    *ret_why = ecma_objection(source);
-    if (*ret_why)
+    buffer_init(&translated, TRANSLATED_MAX);
+    *ret_why = translate_all(source, &translated);
+    if (*ret_why) {
+        buffer_finish(&translated);
         return NULL;
+    }
     context = pcre2_compile_context_create(NULL);
     if (context) {
-        pcre2_set_newline(context, PCRE2_NEWLINE_ANYCRLF);
         pcre2_set_compile_extra_options(context, PCRE2_EXTRA_ALT_BSUX);
     }
-    pattern = pcre2_compile((PCRE2_SPTR)source, PCRE2_ZERO_TERMINATED, options, &error, &offset, context);
+    pattern = pcre2_compile((PCRE2_SPTR)(translated.p ? translated.p : ""), translated.len, options, &error,
+                            &offset, context);
+    buffer_finish(&translated);
     pcre2_compile_context_free(context);
     if (!pattern)
         *ret_why = "a pattern that cannot be read";

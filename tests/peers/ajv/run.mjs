@@ -24,9 +24,13 @@ const maybe = p => next() < p;
 // Few words and numbers, so that instances hit what schemas ask for. No empty name: ajv 8.17.1 takes the missing
 // member "" for none missing.
 const NAMES = ['a', 'b', 'zone', 'x/y', 'é', '~'];
-const STRINGS = ['', 'a', 'ab', 'PZ', 'TZ', 'é€', '😀😀', '12', 'a\nb', '2024-01-01'];
+const STRINGS = ['', 'a', 'ab', 'PZ', 'TZ', 'é€', '😀😀', '12', 'a\nb', '2024-01-01',
+    ' ', '\u00a0', 'a\u2028b', '\u2029', '\u3000\u1680', '\ufeff', '\u0085', '\u180e', '\u200b', 'a\u2003', '\r\n',
+    '-', '\v'];
 const NUMBERS = [0, 1, -1, 2, 3, 5, 10, 0.1, 0.3, 0.5, 1.1, 1.5, 2.5, -2.5, 19.99, 1e10, 1e-7, 9007199254740991];
-const PATTERNS = ['^a', 'b$', '^[A-Z]{2}$', '^\\d+$', '^.{2}$', '^\\p{L}+$', '[^a]', '^(?:PZ|TZ)$', '^\\S*$', '^(?!a)'];
+const PATTERNS = ['^a', 'b$', '^[A-Z]{2}$', '^\\d+$', '^.{2}$', '^\\p{L}+$', '[^a]', '^(?:PZ|TZ)$', '^\\S*$', '^(?!a)',
+    '^\\s+$', '^[\\s]$', '^[\\S]$', '^[^\\s]+$', '^[^\\S]+$', '^[a\\s-]+$', '^[-\\S]{2}$', '^[^\\S\\n]+$', '^.$', '^a.b$',
+    '^[.]$', '\\.', '^[a-b-z]+$', '\\s.'];
 const TYPES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'];
 
 function value(depth = 3) {
@@ -118,6 +122,7 @@ function* shipped() {
 
 const pairs = [...shipped()];
 const own = pairs.length;
+for (const pattern of PATTERNS) for (const instance of STRINGS) pairs.push({schema: {pattern}, instance});
 while (pairs.length < own + PAIRS) {
     const drawn = root();
     for (let i = 0; i < 4; i++) pairs.push({schema: drawn, instance: value()});
