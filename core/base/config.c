@@ -44,6 +44,8 @@ static const struct key keys[] = {
     KEY(http2, KIND_SWITCH, "off", 0, 0, "only behind a proxy that limits stream resets"),
     KEY(cookie_secure, KIND_SWITCH, "on", 0, 0, "off only for plain HTTP on loopback"),
     KEY(public_url, KIND_TEXT, "", 0, 0, "the origin that browsers see; empty: derived from listen"),
+    KEY(cors_origins, KIND_TEXT, "", 0, 0,
+        "origins of other sites whose pages may call with credentials, with blanks between; empty: none"),
     KEY(threads, KIND_NUMBER, "0", 0, 256, "event loops; 0: one a core"),
     KEY(database_read_connections, KIND_NUMBER, "2", 1, 64, "per event loop"),
     KEY(database_write_connections, KIND_NUMBER, "4", 1, 64, "per event loop"),
@@ -276,6 +278,43 @@ static void derive(struct config *config)
         config->grader = find_part(graders, X_OK);
 }
 
+/* --- Origins --------------------------------------------------------------------------------- */
+
+/* The next of a list; empty behind the last. */
+static struct text next_origin(const char **rest)
+{
+    const char *origin = *rest + strspn(*rest, " \t,");
+    *rest = origin + strcspn(origin, " \t,");
+    return (struct text){origin, (size_t)(*rest - origin)};
+}
+
+/* As browsers write it, for it is compared to the byte. A page that came over plain HTTP may be anybody's. */
+static bool is_origin(struct text origin)
+{
+    static const char *const starts[] = {"https://", "http://localhost", "http://127.0.0.1"};
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        if (!text_starts(origin, starts[i]))
+            continue;
+        const char *host = origin.p + strlen("https://") - (i > 0), *rest = origin.p + strlen(starts[i]);
+        size_t left = origin.len - (size_t)(rest - origin.p);
+        if (i > 0 && left > 0 && *rest != ':')
+            return false;
+        size_t len = origin.len - (size_t)(host - origin.p);
+        return len > 0 && *host != ':' && strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789.-:[]") >= len;
+    }
+    return false;
+}
+
+bool config_lists_origin(const struct config *config, struct text origin)
+{
+    const char *rest = config->cors_origins ? config->cors_origins : "";
+    struct text listed;
+    while ((listed = next_origin(&rest)).len > 0)
+        if (text_equal(listed, origin))
+            return true;
+    return false;
+}
+
 /* --- Loading --------------------------------------------------------------------------------- */
 
 static int check(const struct config *config, struct error *err)
@@ -289,6 +328,13 @@ static int check(const struct config *config, struct error *err)
     if (url.len > 0 && (scheme == 0 || url.len == scheme || strchr(url.p + scheme, '/')))
         return error_set(err, ERROR_INVALID, "config_invalid", "public_url",
                          "public_url must be an origin such as https://reads.example.org, without a path");
+    const char *rest = config->cors_origins;
+    struct text origin;
+    while ((origin = next_origin(&rest)).len > 0)
+        if (!is_origin(origin))
+            return error_set(err, ERROR_INVALID, "config_invalid", "cors_origins",
+                             "cors_origins must be origins such as https://app.example.org, in lower case, without a "
+                             "path, and https unless on localhost");
     return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include "base/error.h"
+#include "base/text.h"
 
 struct config {
     const char *database;       /* libpq conninfo of the application role, which owns nothing */
@@ -15,6 +16,7 @@ struct config {
     bool http2;                 /* off; see http.md: behind HAProxy only */
     bool cookie_secure;         /* on, off only for plain HTTP on loopback: __Host- needs Secure */
     const char *public_url;     /* exact Origin that browsers send, "" = derive from listen */
+    const char *cors_origins;   /* origins of other sites whose pages may call; "" = none */
     int threads;                /* event loops; 0: one a core */
     int database_read_connections, database_write_connections; /* per loop: 2 and 4 */
     int database_queue;         /* bound of waiting statements per loop and lane: 1024 */
@@ -32,6 +34,8 @@ struct config {
 
 /* path may be NULL (environment and defaults only). The strings live as long as the process. 0 or -1. */
 int config_load(const char *path, struct config *ret, struct error *err);
+/* Is it one of cors_origins, to the byte? */
+bool config_lists_origin(const struct config *config, struct text origin);
 /* Prints every key with its value (secrets masked) as INI. */
 void config_print(const struct config *config);
 

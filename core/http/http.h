@@ -40,6 +40,10 @@ struct text http_body(const struct http_request *req);
 /* Body as JSON object; checks Content-Type (415), emptiness, and the number of values (413). */
 enum { JSON_VALUES_MAX = 60000 };
 int http_body_json(struct http_request *req, json_t **ret, struct error *err);
+/* Body as fields of a form (application/x-www-form-urlencoded, else 415): at most 64, none of them twice. Then http_form
+ * gives them decoded; false when absent. */
+int http_body_form(struct http_request *req, struct error *err);
+bool http_form(const struct http_request *req, const char *name, struct text *ret);
 const char *http_request_id(const struct http_request *req);
 struct text http_peer(const struct http_request *req); /* address without port; X-Forwarded-For only from a
                                                           Unix socket or loopback front, its last element */
@@ -47,9 +51,13 @@ struct text http_peer(const struct http_request *req); /* address without port; 
 bool http_gone(void *req);
 
 /* --- What a handler answers: exactly one of these, once ------------------------------------------------ */
-/* Before the reply. */
+/* Before the reply. Every reply has, unless the handler adds its own: Cache-Control: no-store, X-Content-Type-Options,
+ * Referrer-Policy, Cross-Origin-Resource-Policy, Cross-Origin-Opener-Policy, Content-Security-Policy (a page of text/html
+ * may load what is its own origin's, everything else nothing), and Strict-Transport-Security where public_url is https. */
 void http_header_add(struct http_request *req, const char *lower_case_name, const char *value);
-/* The body is copied. */
+/* 303 to another page, or any other status of 3xx. The location is a URL, already escaped. */
+void http_reply_redirect(struct http_request *req, int status, const char *location);
+/* The body is copied. A page is "text/html; charset=utf-8". */
 void http_reply(struct http_request *req, int status, const char *content_type, struct text body);
 void http_reply_json(struct http_request *req, int status, struct text json);
 /* 200 with a weak-free ETag over the body; 304 when If-None-Match has it. Private, revalidated. */

@@ -80,6 +80,8 @@ struct http_request {
     struct router_match match;
     struct uri_pair *query;
     int query_count;
+    struct uri_pair *form; /* NULL: no http_body_form */
+    int form_count;
     char id[UUID_SIZE];
     char trace_id[TRACE_ID_SIZE], span_id[SPAN_ID_SIZE], trace_flags[3];
 
@@ -104,6 +106,10 @@ void reply_on_setup(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot);
 
 /* h2o_logger_t.log_access of what libh2o refuses by itself. */
 void reply_on_refused(h2o_logger_t *self, h2o_req_t *h2o);
+
+/* --- cors.c -------------------------------------------------------------------------------------------- */
+/* What lets pages of the configured origins call and read, preflights included. */
+void cors_on_setup(h2o_req_t *h2o, const struct config *config);
 
 /* --- event_loop.c -------------------------------------------------------------------------------------- */
 void *event_loop_main(void *http_loop);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 
 #define API_CSP "default-src 'none'; frame-ancestors 'none'"
+#define PAGE_CSP "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 #define STATUS_GONE 499
 #define JSON_TYPE "application/json"
 #define PROBLEM_TYPE "application/problem+json"
@@ -71,17 +72,38 @@ static void header_default(h2o_req_t *h2o, const char *name, const char *value)
                               strlen(value));
 }
 
+static bool is_page(const h2o_req_t *h2o)
+{
+    ssize_t at = h2o_find_header(&h2o->res.headers, H2O_TOKEN_CONTENT_TYPE, -1);
+
+    if (at < 0)
+        return false;
+    h2o_iovec_t type = h2o->res.headers.entries[at].value;
+    return field_media_type_is((struct text){type.base, type.len}, "text/html");
+}
+
+/* Behind a front that ends TLS it is the public URL that tells. */
+static bool is_https(const h2o_req_t *h2o, const struct config *config)
+{
+    return h2o->conn->callbacks->get_socket(h2o->conn)->ssl || text_starts(text_of(config->public_url), "https://");
+}
+
 void reply_on_setup(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
 {
+    const struct http_loop *loop = H2O_STRUCT_FROM_MEMBER(struct http_loop, context, h2o->conn->ctx);
+    const struct config *config = loop->server->options->config;
+
     (void)self;
     header_default(h2o, "x-content-type-options", "nosniff");
     header_default(h2o, "referrer-policy", "no-referrer");
     header_default(h2o, "cross-origin-resource-policy", "same-origin");
-    header_default(h2o, "content-security-policy", API_CSP);
+    header_default(h2o, "cross-origin-opener-policy", "same-origin");
+    header_default(h2o, "content-security-policy", is_page(h2o) ? PAGE_CSP : API_CSP);
     if (h2o->res.status != 304)
         header_default(h2o, "cache-control", "no-store");
-    if (h2o->conn->callbacks->get_socket(h2o->conn)->ssl)
+    if (is_https(h2o, config))
         header_default(h2o, "strict-transport-security", "max-age=31536000; includeSubDomains");
+    cors_on_setup(h2o, config);
     h2o_setup_next_ostream(h2o, slot);
 }
 
@@ -166,7 +188,8 @@ void http_reply(struct http_request *req, int status, const char *content_type, 
     if (!reply_begin(req, status))
         return;
     h2o_iovec_t copy = h2o_iovec_init(arena_copy(req->arena, body.p, body.len), body.len);
-    header_default(req->h2o, "content-type", arena_strdup(req->arena, content_type));
+    if (content_type)
+        header_default(req->h2o, "content-type", arena_strdup(req->arena, content_type));
     req->h2o->res.content_length = body.len;
     h2o_start_response(req->h2o, &whole);
     if (request_is_head(req) || body.len == 0) {
@@ -175,6 +198,12 @@ void http_reply(struct http_request *req, int status, const char *content_type, 
     }
     req->reply_bytes = body.len;
     h2o_send(req->h2o, &copy, 1, H2O_SEND_STATE_FINAL);
+}
+
+void http_reply_redirect(struct http_request *req, int status, const char *location)
+{
+    http_header_add(req, "location", location);
+    http_reply(req, status, NULL, TEXT(""));
 }
 
 void http_reply_json(struct http_request *req, int status, struct text json)

@@ -369,13 +369,28 @@ struct text http_path_param(const struct http_request *req, const char *name)
     return router_param(&req->match, name);
 }
 
-bool http_query(struct http_request *req, const char *name, struct text *ret)
+static bool find_pair(const struct uri_pair *pairs, int count, const char *name, struct text *ret)
 {
-    for (int i = 0; i < req->query_count; i++) {
-        if (text_is(req->query[i].name, name)) {
-            *ret = req->query[i].value;
+    for (int i = 0; i < count; i++) {
+        if (text_is(pairs[i].name, name)) {
+            *ret = pairs[i].value;
             return true;
         }
+    }
+    return false;
+}
+
+bool http_query(struct http_request *req, const char *name, struct text *ret)
+{
+    return find_pair(req->query, req->query_count, name, ret);
+}
+
+/* Is the name of this pair that of one before it? */
+static bool doubled(const struct uri_pair *pairs, int at)
+{
+    for (int i = 0; i < at; i++) {
+        if (text_equal(pairs[i].name, pairs[at].name))
+            return true;
     }
     return false;
 }
@@ -404,11 +419,8 @@ static int check_query(struct http_request *req, struct error *err, va_list name
         if (!known)
             return error_set(err, ERROR_INVALID, "unknown_parameter", name.p,
                              "The query has a parameter that is not known here.");
-        for (int j = 0; j < i; j++) {
-            if (text_equal(name, req->query[j].name))
-                return error_set(err, ERROR_INVALID, "duplicate_parameter", name.p,
-                                 "The query has a parameter twice.");
-        }
+        if (doubled(req->query, i))
+            return error_set(err, ERROR_INVALID, "duplicate_parameter", name.p, "The query has a parameter twice.");
     }
     return 0;
 }
@@ -485,6 +497,34 @@ int http_body_json(struct http_request *req, json_t **ret, struct error *err)
         return error_set(err, ERROR_UNPROCESSABLE, "not_an_object", "", "The body must be a JSON object.");
     *ret = json;
     return 0;
+}
+
+int http_body_form(struct http_request *req, struct error *err)
+{
+    struct uri_pair *form = arena_array(req->arena, URI_PAIRS_MAX, sizeof(*form));
+    struct text type;
+
+    if (req->body.len == 0)
+        return error_set(err, ERROR_INVALID, "body_missing", NULL, "The request needs the fields of a form as its body.");
+    if (!http_header(req, "content-type", &type) || !field_media_type_is(type, "application/x-www-form-urlencoded"))
+        return error_set(err, ERROR_UNSUPPORTED, "not_a_form", NULL,
+                         "The body's Content-Type must be application/x-www-form-urlencoded.");
+    int count = uri_query(req->arena, req->body, form);
+    if (count < 0)
+        return error_set(err, ERROR_INVALID, "malformed_form", NULL,
+                         "The form is not valid percent-encoded UTF-8, or has more than %d fields.", URI_PAIRS_MAX);
+    for (int i = 0; i < count; i++) {
+        if (doubled(form, i))
+            return error_set(err, ERROR_INVALID, "duplicate_field", form[i].name.p, "The form has a field twice.");
+    }
+    req->form = form;
+    req->form_count = count;
+    return 0;
+}
+
+bool http_form(const struct http_request *req, const char *name, struct text *ret)
+{
+    return find_pair(req->form, req->form_count, name, ret);
 }
 
 const char *http_request_id(const struct http_request *req)

@@ -117,6 +117,33 @@ static void a_long_value_is_carried_on_in_the_next_line(void **state)
     assert_string_equal(config.database, "host=/run/postgresql user=overread_app dbname=overread");
 }
 
+static void origins_are_listed_to_the_byte(void **state)
+{
+    (void)state;
+    struct config config = {0};
+    assert_false(config_lists_origin(&config, TEXT("")));
+    assert_int_equal(load("cors_origins = https://a.example.org, https://b.example.org:8443\n"
+                          "  http://localhost:5173\n",
+                          &config, NULL),
+                     0);
+    assert_true(config_lists_origin(&config, TEXT("https://a.example.org")));
+    assert_true(config_lists_origin(&config, TEXT("https://b.example.org:8443")));
+    assert_true(config_lists_origin(&config, TEXT("http://localhost:5173")));
+    assert_false(config_lists_origin(&config, TEXT("https://a.example.org.evil.example")));
+    assert_false(config_lists_origin(&config, TEXT("https://a.example")));
+    assert_false(config_lists_origin(&config, TEXT("http://a.example.org")));
+    assert_false(config_lists_origin(&config, TEXT("null")));
+    assert_false(config_lists_origin(&config, TEXT("")));
+    static const char *const bad[] = {"*",          "null",           "https://a.example.org/", "https://*.example.org",
+                                      "https://",   "https://:1",     "https://A.example.org",  "http://a.example.org",
+                                      "a.example.org", "http://localhost.evil.example"};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char ini[128];
+        snprintf(ini, sizeof(ini), "cors_origins = https://good.example.org %s\n", bad[i]);
+        assert_fails(ini, "cors_origins", "must be origins");
+    }
+}
+
 static void the_environment_overrides_the_file(void **state)
 {
     (void)state;
@@ -222,6 +249,7 @@ int main(void)
         cmocka_unit_test(the_parts_of_the_program_are_found_from_its_own_place),
         cmocka_unit_test(the_file_sets_values_and_its_paths_are_relative_to_it),
         cmocka_unit_test(a_long_value_is_carried_on_in_the_next_line),
+        cmocka_unit_test(origins_are_listed_to_the_byte),
         cmocka_unit_test(the_environment_overrides_the_file),
         cmocka_unit_test(mistakes_are_named_with_their_line),
         cmocka_unit_test(a_line_that_libinih_would_cut_in_two_is_refused),

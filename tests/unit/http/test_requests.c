@@ -78,6 +78,33 @@ static void fiber_fn split(struct http_request *req)
     http_reply_json(req, 201, TEXT("{}"));
 }
 
+static void fiber_fn page(struct http_request *req)
+{
+    if (http_path_param(req, "which").p[0] == 'o')
+        http_header_add(req, "content-security-policy", "default-src 'self' https://example.org");
+    http_reply(req, 200, "text/html; charset=utf-8", TEXT("<!doctype html><title>a</title>"));
+}
+
+static void fiber_fn elsewhere(struct http_request *req)
+{
+    http_reply_redirect(req, 303, "https://example.org/a?b=c%20d");
+}
+
+static void fiber_fn form(struct http_request *req)
+{
+    struct text a = TEXT("-"), b = TEXT("-");
+    struct error err = {0};
+
+    assert_false(http_form(req, "a", &a));
+    if (http_body_form(req, &err) < 0) {
+        http_reply_error(req, &err);
+        return;
+    }
+    http_form(req, "a", &a);
+    http_form(req, "b", &b);
+    http_reply(req, 200, "text/plain", text_of(arena_printf(http_arena(req), "a=%s b=%s", a.p, b.p)));
+}
+
 static void fiber_fn sleepy(struct http_request *req)
 {
     loop_sleep(loop_here(), 20);
@@ -100,6 +127,8 @@ static const struct http_route ROUTES[] = {
     {"GET", "/silent", NULL, 0, silent},     {"GET", "/fails", NULL, 0, secret_failure},
     {"GET", "/busy", NULL, 0, busy},         {"GET", "/split", NULL, 0, split},
     {"GET", "/sleepy", NULL, 0, sleepy},     {"GET", "/files/{which}", NULL, 0, file},
+    {"GET", "/pages/{which}", NULL, 0, page}, {"GET", "/elsewhere", NULL, 0, elsewhere},
+    {"POST", "/form", NULL, 2000, form},
     {"DELETE", "/show/{id}", NULL, 0, show}, {NULL, NULL, NULL, 0, NULL},
 };
 
@@ -400,6 +429,7 @@ static void every_reply_carries_the_security_headers(void **state)
         assert_string_equal(reply_field(&reply, "x-content-type-options"), "nosniff");
         assert_string_equal(reply_field(&reply, "referrer-policy"), "no-referrer");
         assert_string_equal(reply_field(&reply, "cross-origin-resource-policy"), "same-origin");
+        assert_string_equal(reply_field(&reply, "cross-origin-opener-policy"), "same-origin");
         assert_string_equal(reply_field(&reply, "content-security-policy"),
                             "default-src 'none'; frame-ancestors 'none'");
         assert_string_equal(reply_field(&reply, "server"), "");
@@ -408,6 +438,80 @@ static void every_reply_carries_the_security_headers(void **state)
         if (i < 2)
             assert_string_equal(reply_field(&reply, "cache-control"), "no-store");
     }
+}
+
+static void a_page_may_load_from_its_own_origin_or_as_its_handler_says(void **state)
+{
+    (void)state;
+    struct reply reply = client_ask(&server, "GET /pages/a HTTP/1.1\r\n");
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(reply_field(&reply, "content-type"), "text/html; charset=utf-8");
+    assert_string_equal(reply_field(&reply, "content-security-policy"),
+                        "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'");
+    assert_string_equal(reply_field(&reply, "cache-control"), "no-store");
+    reply = client_ask(&server, "GET /pages/own HTTP/1.1\r\n");
+    assert_string_equal(reply_field(&reply, "content-security-policy"), "default-src 'self' https://example.org");
+    assert_null(strstr(reply.head, "frame-ancestors"));
+}
+
+static void a_redirect_has_a_location_and_no_body(void **state)
+{
+    (void)state;
+    struct reply reply = client_ask(&server, "GET /elsewhere HTTP/1.1\r\n");
+    assert_int_equal(reply.status, 303);
+    assert_string_equal(reply_field(&reply, "location"), "https://example.org/a?b=c%20d");
+    assert_string_equal(reply_field(&reply, "content-length"), "0");
+    assert_string_equal(reply_field(&reply, "content-type"), "");
+    assert_string_equal(reply_field(&reply, "cache-control"), "no-store");
+}
+
+static struct reply send_form(const char *type, const char *body)
+{
+    char request[2500];
+    int fd = client_connect(&server);
+
+    snprintf(request, sizeof(request), "POST /form HTTP/1.1\r\nHost: a\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n%s",
+             type, strlen(body), body);
+    client_send(fd, request);
+    struct reply reply = client_reply(fd, false);
+    close(fd);
+    return reply;
+}
+
+#define FORM "application/x-www-form-urlencoded"
+
+static void a_form_is_read_field_by_field(void **state)
+{
+    (void)state;
+    struct reply reply = send_form(FORM "; charset=utf-8", "a=1%2B1+%C3%A9&c=&b=x%3Dy");
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(reply.body, "a=1+1 \xc3\xa9 b=x=y");
+    reply = send_form(FORM, "c=1");
+    assert_string_equal(reply.body, "a=- b=-");
+}
+
+static void what_is_no_form_is_refused(void **state)
+{
+    char many[512] = "";
+
+    (void)state;
+    struct reply reply = send_form(FORM, "a=1&b=2&a=1");
+    assert_problem(&reply, 400, "duplicate_field");
+    assert_has(reply.body, "\"field\":\"a\"");
+    reply = send_form("application/json", "a=1");
+    assert_problem(&reply, 415, "not_a_form");
+    reply = send_form(FORM, "");
+    assert_problem(&reply, 400, "body_missing");
+    reply = send_form(FORM, "a=%ff");
+    assert_problem(&reply, 400, "malformed_form");
+    reply = send_form(FORM, "a=%00");
+    assert_problem(&reply, 400, "malformed_form");
+    for (int i = 0; i < 65; i++) {
+        size_t len = strlen(many);
+        snprintf(many + len, sizeof(many) - len, "f%d=&", i);
+    }
+    reply = send_form(FORM, many);
+    assert_problem(&reply, 400, "malformed_form");
 }
 
 static void a_reply_with_an_etag_is_revalidated_with_304(void **state)
@@ -651,6 +755,10 @@ int main(void)
         cmocka_unit_test(a_body_that_is_not_a_json_object_is_refused),
         cmocka_unit_test(headers_that_trickle_in_end_with_the_timeout),
         cmocka_unit_test(every_reply_carries_the_security_headers),
+        cmocka_unit_test(a_page_may_load_from_its_own_origin_or_as_its_handler_says),
+        cmocka_unit_test(a_redirect_has_a_location_and_no_body),
+        cmocka_unit_test(a_form_is_read_field_by_field),
+        cmocka_unit_test(what_is_no_form_is_refused),
         cmocka_unit_test(a_reply_with_an_etag_is_revalidated_with_304),
         cmocka_unit_test(a_handler_that_gives_no_reply_gets_a_500_and_a_log_line),
         cmocka_unit_test(the_detail_of_an_internal_error_goes_to_the_log_only),
