@@ -56,7 +56,7 @@ BEGIN
         factors := second_factors(m.person_id);
         IF cardinality(factors) > 0 THEN
             RETURN 'second_factor';
-        ELSIF t.second_factor = 'required' THEN
+        ELSIF t.second_factor = 'required' OR 'support' = ANY (m.roles) THEN
             RETURN 'enrolment';
         END IF;
     END IF;

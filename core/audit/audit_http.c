@@ -56,7 +56,7 @@ static void export_get(struct http_request *req)
 }
 
 const struct http_route audit_routes[] = {
-    {"GET", "/v1/audit", "administrator", 0, audit_get},
-    {"GET", "/v1/audit/export", "administrator", 0, export_get},
+    {"GET", "/v1/audit", "administrator,support", 0, audit_get},
+    {"GET", "/v1/audit/export", "administrator,support", 0, export_get},
     {0},
 };

@@ -11,12 +11,14 @@
 #include "base/mem.h"
 #include "cli/openapi.h"
 #include "grading/grading.h"
+#include "identity/api_tokens.h"
 #include "identity/identity.h"
 #include "jobs/jobs.h"
 #include "jobs/thread_pool.h"
 #include "library/library.h"
 #include "reading/reading.h"
 #include "scoreboard/scoreboard.h"
+#include "tenancy/support.h"
 #include "tenancy/tenancy.h"
 
 enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, SNAPSHOT_MS = 250 };
@@ -32,12 +34,12 @@ static const struct http_route own_routes[] = {
 };
 
 const struct http_route *const cli_routes[] = {
-    own_routes,     identity_routes, tenancy_routes,    audit_routes,
+    own_routes,     identity_routes, api_token_routes, support_routes, tenancy_routes,    audit_routes,
     library_routes, reading_routes,  scoreboard_routes, NULL,
 };
 
 const struct db_statement *const cli_statements[] = {
-    identity_statements, tenancy_statements,    audit_statements, library_statements,
+    identity_statements, api_tokens_statements, support_statements, tenancy_statements,    audit_statements, library_statements,
     reading_statements,  scoreboard_statements, jobs_statements,  NULL,
 };
 
@@ -248,6 +250,7 @@ static int serve(struct cli *cli, int argc, char **argv)
     for (int i = 0; i < LOOPS_MAX; i++)
         pthread_mutex_init(&server->loops[i].lock, NULL);
     identity_init(&config, passwords);
+    api_tokens_init(cli_routes);
     library_init(&config);
     const struct http_options http = {
         .config = &config,

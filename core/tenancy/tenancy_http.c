@@ -20,6 +20,6 @@ static void member_list(struct http_request *req)
 
 const struct http_route tenancy_routes[] = {
     {"GET", "/v1/tenant", "*", 0, tenant_get},
-    {"GET", "/v1/tenant/members", "educator,administrator", 0, member_list},
+    {"GET", "/v1/tenant/members", "educator,administrator,support", 0, member_list},
     {0},
 };

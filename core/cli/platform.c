@@ -1,0 +1,71 @@
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "identity/identity.h"
+#include "tenancy/support.h"
+
+static int operator_set(struct cli *cli, int argc, char **argv, bool is_operator)
+{
+    const char *email = NULL, *name = NULL, *id;
+    struct error err = {0};
+    const struct cli_option options[] = {
+        {.name = "email", .value = &email, .required = true}, {.name = "name", .value = &name, .required = is_operator}, {0}};
+    if (cli_options(argc, argv, options) != argc)
+        return 2;
+    struct db_session *admin = cli_admin(cli);
+    if (!admin)
+        return 1;
+    int rc = db_session_exec(admin, "BEGIN", &err);
+    if (rc == 0)
+        rc = identity_person_add(admin, cli->arena, email, name ? name : email, NULL, &id, &err);
+    if (rc == 0)
+        rc = support_operator_set(admin, cli->arena, id, is_operator, &err);
+    if (rc == 0)
+        rc = db_session_exec(admin, "COMMIT", &err);
+    if (rc == 0)
+        printf("{\"person\":\"%s\"}\n", id);
+    db_session_close(admin);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
+
+static int operator_add(struct cli *cli, int argc, char **argv)
+{
+    return operator_set(cli, argc, argv, true);
+}
+
+static int operator_remove(struct cli *cli, int argc, char **argv)
+{
+    return operator_set(cli, argc, argv, false);
+}
+
+static int open_support(struct cli *cli, int argc, char **argv)
+{
+    const char *tenant = NULL, *email = NULL, *hours = NULL, *reason = NULL;
+    struct error err = {0};
+    struct text grant;
+    const struct cli_option options[] = {
+        {.name = "tenant", .value = &tenant, .required = true}, {.name = "operator", .value = &email, .required = true},
+        {.name = "hours", .value = &hours, .required = true},   {.name = "reason", .value = &reason, .required = true},
+        {0},
+    };
+    if (cli_options(argc, argv, options) != argc)
+        return 2;
+    struct db_session *admin = cli_admin(cli);
+    if (!admin)
+        return 1;
+    int rc = support_open(admin, cli->arena, tenant, email, hours, reason, &grant, &err);
+    db_session_close(admin);
+    if (rc < 0)
+        return cli_fail(&err);
+    printf("%.*s\n", (int)grant.len, grant.p);
+    return 0;
+}
+
+const struct cli_command cli_platform_commands[] = {
+    {"operator add", "--email E --name N          somebody who runs the platform: no right in any tenant", operator_add},
+    {"operator remove", "--email E", operator_remove},
+    {"support open", "--tenant SLUG --operator E --hours N --reason TEXT  let an operator into a tenant, for a time", open_support},
+    {0},
+};
