@@ -55,6 +55,8 @@ int error_status(enum error_kind kind)
         return 409;
     case ERROR_GONE:
         return 410;
+    case ERROR_PRECONDITION:
+        return 412;
     case ERROR_TOO_LARGE:
         return 413;
     case ERROR_UNSUPPORTED:

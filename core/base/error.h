@@ -12,6 +12,7 @@ enum error_kind {
     ERROR_NOT_FOUND,       /* 404: not there, or not this tenant's */
     ERROR_CONFLICT,        /* 409: contradicts what is already recorded */
     ERROR_GONE,            /* 410: withdrawn */
+    ERROR_PRECONDITION,    /* 412: If-Match names another state than the present one */
     ERROR_TOO_LARGE,       /* 413 */
     ERROR_UNSUPPORTED,     /* 415 */
     ERROR_UNPROCESSABLE,   /* 422: parsed, but a field is wrong; `field` names it */

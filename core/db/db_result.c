@@ -93,9 +93,9 @@ enum db_verdict db_verdict_of(const char *sqlstate, const char *source_function)
 static enum error_kind raised_kind(const char *sqlstate)
 {
     static const enum error_kind kinds[] = {
-        ERROR_INVALID,     ERROR_UNAUTHENTICATED, ERROR_PAYMENT,  ERROR_FORBIDDEN,
-        ERROR_NOT_FOUND,   ERROR_CONFLICT,        ERROR_GONE,     ERROR_TOO_LARGE,
-        ERROR_UNSUPPORTED, ERROR_UNPROCESSABLE,   ERROR_TOO_MANY, ERROR_UNAVAILABLE,
+        ERROR_INVALID,     ERROR_UNAUTHENTICATED, ERROR_PAYMENT,       ERROR_FORBIDDEN, ERROR_NOT_FOUND,
+        ERROR_CONFLICT,    ERROR_GONE,            ERROR_PRECONDITION,  ERROR_TOO_LARGE, ERROR_UNSUPPORTED,
+        ERROR_UNPROCESSABLE, ERROR_TOO_MANY,      ERROR_UNAVAILABLE,
     };
     int64_t status;
     if (strncmp(sqlstate, "OR", 2) != 0 || text_to_int64(text_of(sqlstate + 2), 400, 599, &status) < 0)

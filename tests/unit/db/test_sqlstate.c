@@ -16,7 +16,7 @@ static void a_raised_status_becomes_its_kind(void **state)
     } cases[] = {
         {"OR400", ERROR_INVALID},       {"OR401", ERROR_UNAUTHENTICATED}, {"OR402", ERROR_PAYMENT},
         {"OR403", ERROR_FORBIDDEN},     {"OR404", ERROR_NOT_FOUND},       {"OR409", ERROR_CONFLICT},
-        {"OR410", ERROR_GONE},          {"OR413", ERROR_TOO_LARGE},       {"OR415", ERROR_UNSUPPORTED},
+        {"OR410", ERROR_GONE},          {"OR412", ERROR_PRECONDITION}, {"OR413", ERROR_TOO_LARGE},       {"OR415", ERROR_UNSUPPORTED},
         {"OR422", ERROR_UNPROCESSABLE}, {"OR429", ERROR_TOO_MANY},        {"OR503", ERROR_UNAVAILABLE},
     };
     (void)state;
