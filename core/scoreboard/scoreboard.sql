@@ -43,3 +43,24 @@ SELECT board_join($1);
 -- name: board_leave
 -- lane: write
 SELECT board_leave();
+
+-- name: reader_statistics
+-- lane: slow
+-- $1 modality, $2 newest so many, $3 first day, $4 last day, $5 the plugin's reader_statistics, $6 stratum
+SELECT reads, correct, milliseconds, truth, score, reference, strata, lesions
+FROM reader_record(current_person(), $1, $2::int, $3::date, $4::date, $5::jsonb, $6);
+
+-- name: reader_learning
+-- lane: slow
+SELECT reader_outcomes(current_person(), $1);
+
+-- name: case_asked
+-- lane: read
+-- $1 case, $2 version
+SELECT version, plugin_id FROM case_asked($1::uuid, $2::int);
+
+-- name: case_statistics
+-- lane: slow
+-- $1 case, $2 version, $3 first day, $4 last day, $5 the plugin's reader_statistics, $6 its manifest
+SELECT suppressed, readers, correct, mean, median, deviation, able, able_correct, discrimination, errors, scores, points
+FROM case_record($1::uuid, $2::int, $3::date, $4::date, $5::jsonb, $6::json->'findings');

@@ -3,6 +3,7 @@
 #include "grading/grading.h"
 #include "identity/identity.h"
 #include "scoreboard/scoreboard_sql.h"
+#include "scoreboard/statistics_http.h"
 
 enum { BOARD_DEFAULT = 20, BOARD_MAX = 100, PSEUDONYM_BODY_MAX = 1024 };
 
@@ -107,6 +108,9 @@ static void pseudonym_delete(struct http_request *req)
 
 const struct http_route scoreboard_routes[] = {
     {"GET", "/v1/performance", "*", 0, performance_get},
+    {"GET", "/v1/performance/statistics", "*", 0, statistics_get},
+    {"GET", "/v1/performance/learning", "*", 0, learning_get},
+    {"GET", "/v1/cases/{case}/statistics", "expert,administrator", 0, case_statistics_get},
     {"GET", "/v1/board", "*", 0, board_get},
     {"PUT", "/v1/board/pseudonym", "trainee,educator,expert", PSEUDONYM_BODY_MAX, pseudonym_put},
     {"DELETE", "/v1/board/pseudonym", "*", 0, pseudonym_delete},
