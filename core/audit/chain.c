@@ -29,20 +29,11 @@ static bool eat_hash(struct text *at, char ret[SHA256_HEX_SIZE])
     return strspn(ret, "0123456789abcdef") == SHA256_HEX_SIZE - 1;
 }
 
-static void from_hex(const char *hex, uint8_t ret[SHA256_SIZE])
-{
-    for (int i = 0; i < SHA256_SIZE; i++) {
-        int high = hex[2 * i] <= '9' ? hex[2 * i] - '0' : hex[2 * i] - 'a' + 10;
-        int low = hex[2 * i + 1] <= '9' ? hex[2 * i + 1] - '0' : hex[2 * i + 1] - 'a' + 10;
-        ret[i] = (uint8_t)(high << 4 | low);
-    }
-}
-
 static void link_hash(const char *previous, struct text entry, char ret[SHA256_HEX_SIZE])
 {
     struct buffer bytes;
     uint8_t raw[SHA256_SIZE];
-    from_hex(previous, raw);
+    hex_decode(text_of(previous), raw, sizeof(raw)); /* eat_hash has looked */
     buffer_init(&bytes, SHA256_SIZE + entry.len + 1);
     buffer_add(&bytes, raw, sizeof(raw));
     buffer_add(&bytes, entry.p, entry.len);

@@ -54,6 +54,8 @@ static const struct key keys[] = {
     KEY(plugin_dir, KIND_PATH, "", 0, 0, "<id>/manifest.json and <id>/<id>.so; empty: beside the program"),
     KEY(plugin_keys, KIND_PATH, "", 0, 0, "PEM file of Ed25519 public keys: only what one of them has signed is loaded"),
     KEY(allow_unsigned_plugins, KIND_SWITCH, "off", 0, 0, "serve without plugin_keys; for authors of plugins"),
+    KEY(secret_key, KIND_PATH, "", 0, 0,
+        "file of 64 hexadecimal digits a line: secrets at rest are sealed with the first key, and opened with any"),
     KEY(grader, KIND_PATH, "", 0, 0, "the program overread-grader; empty: beside the program"),
     KEY(grader_workers, KIND_NUMBER, "1", 1, 64, "per event loop and plugin"),
     KEY(body_limit, KIND_NUMBER, "1048576", 1024, 67108864, "bytes of a request's body"),

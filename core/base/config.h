@@ -24,6 +24,7 @@ struct config {
     const char *plugin_dir;     /* <plugin_dir>/<id>/{manifest.json,<id>.so} */
     const char *plugin_keys;    /* PEM file of the keys whose plugins are loaded; "" = see the next */
     bool allow_unsigned_plugins; /* when there are no plugin_keys, without which nothing is served otherwise */
+    const char *secret_key;     /* file; "" = no second factors by app, no single sign-on */
     const char *grader;         /* path of overread-grader; "" = beside the running binary */
     int grader_workers;         /* per loop and plugin: 1 */
     int body_limit;             /* bytes: 1048576 */

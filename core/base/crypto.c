@@ -182,3 +182,73 @@ bool uuid_valid(struct text t)
     }
     return true;
 }
+
+/* --- Sealing ------------------------------------------------------------------------------------------------------- */
+
+enum { NONCE_SIZE = 12, TAG_SIZE = 16 };
+
+static int int_len(size_t len)
+{
+    if (len > INT_MAX)
+        die("crypto_seal", "too long");
+    return (int)len;
+}
+
+void crypto_seal(const uint8_t key[CRYPTO_KEY_SIZE], struct text context, struct text plain, uint8_t *ret)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    uint8_t *body = ret + NONCE_SIZE;
+    int n = 0;
+    crypto_random(ret, NONCE_SIZE);
+    if (!ctx || EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, ret) != 1 ||
+        EVP_EncryptUpdate(ctx, NULL, &n, (const uint8_t *)context.p, int_len(context.len)) != 1 ||
+        EVP_EncryptUpdate(ctx, body, &n, (const uint8_t *)plain.p, int_len(plain.len)) != 1 ||
+        EVP_EncryptFinal_ex(ctx, body + plain.len, &n) != 1 ||
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, body + plain.len) != 1)
+        die("crypto_seal", "AES-256-GCM failed");
+    EVP_CIPHER_CTX_free(ctx);
+}
+
+int64_t crypto_open(const uint8_t key[CRYPTO_KEY_SIZE], struct text context, struct text sealed, uint8_t *ret)
+{
+    if (sealed.len < CRYPTO_SEAL_EXTRA)
+        return -EBADMSG;
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    const uint8_t *nonce = (const uint8_t *)sealed.p, *body = nonce + NONCE_SIZE;
+    size_t len = sealed.len - CRYPTO_SEAL_EXTRA;
+    uint8_t tag[TAG_SIZE];
+    int n = 0;
+    memcpy(tag, body + len, sizeof(tag));
+    if (!ctx || EVP_DecryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce) != 1 ||
+        EVP_DecryptUpdate(ctx, NULL, &n, (const uint8_t *)context.p, int_len(context.len)) != 1 ||
+        EVP_DecryptUpdate(ctx, ret, &n, body, int_len(len)) != 1 ||
+        EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) != 1)
+        die("crypto_open", "AES-256-GCM failed");
+    bool whole = EVP_DecryptFinal_ex(ctx, ret + len, &n) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    return whole ? (int64_t)len : -EBADMSG;
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int hex_decode(struct text t, void *ret, size_t max)
+{
+    uint8_t *out = ret;
+    if (t.len % 2)
+        return -EINVAL;
+    if (t.len / 2 > max || t.len > INT_MAX)
+        return -ENOSPC;
+    for (size_t i = 0; i < t.len / 2; i++) {
+        int high = hex_value(t.p[2 * i]), low = hex_value(t.p[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return -EINVAL;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return (int)(t.len / 2);
+}

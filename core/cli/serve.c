@@ -13,6 +13,7 @@
 #include "grading/grading.h"
 #include "identity/api_tokens.h"
 #include "identity/identity.h"
+#include "identity/vault.h"
 #include "jobs/jobs.h"
 #include "jobs/thread_pool.h"
 #include "library/library.h"
@@ -240,7 +241,7 @@ static int serve(struct cli *cli, int argc, char **argv)
     block_signals();
     config.allow_unsigned_plugins |= allow_unsigned;
     struct cli own = {.config = &config, .arena = cli->arena};
-    if (cli_load_plugins(&own, &err) < 0)
+    if (vault_init(&config, &err) < 0 || cli_load_plugins(&own, &err) < 0)
         return cli_fail(&err);
     log_plugins();
     long cores = sysconf(_SC_NPROCESSORS_ONLN);

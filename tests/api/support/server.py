@@ -1,6 +1,7 @@
 """`overread serve` as a child process, and the command line beside it."""
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -65,6 +66,9 @@ class Server:
             **config,
         }
         Path(self.config["state_dir"]).mkdir(exist_ok=True)
+        key = Path(self.config.setdefault("secret_key", pg.folder / "secret.key"))
+        if not key.exists():  # one for all servers of a cluster: they open each other's secrets
+            key.write_text(secrets.token_hex(32) + "\n")
         self.config_file = self.folder / "overread.conf"
         self._write_config()
         self.process = None

@@ -113,6 +113,41 @@ static void random_bytes_differ_and_equality_looks_at_all(void **state)
     assert_false(crypto_equal(a, b, sizeof(a)));
 }
 
+/* Test case 14 of McGrew and Viega, "The Galois/Counter Mode of Operation": key, nonce and one block of zeros. */
+static void sealed_text_of_others_is_opened(void **state)
+{
+    uint8_t key[CRYPTO_KEY_SIZE] = {0}, sealed[12 + 16 + 16] = {0}, plain[16];
+    (void)state;
+    assert_int_equal(hex_decode(text_of("cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"), sealed + 12, 32), 32);
+    assert_int_equal(crypto_open(key, text_of(""), (struct text){(char *)sealed, sizeof(sealed)}, plain), 16);
+    for (int i = 0; i < 16; i++)
+        assert_int_equal(plain[i], 0);
+}
+
+static void what_is_sealed_opens_with_its_key_and_context_only_and_not_when_a_bit_was_changed(void **state)
+{
+    const struct text plain = text_of("a seed"), context = text_of("totp:one");
+    uint8_t key[CRYPTO_KEY_SIZE], sealed[6 + CRYPTO_SEAL_EXTRA], again[6 + CRYPTO_SEAL_EXTRA], opened[sizeof(sealed)];
+    struct text all = {(char *)sealed, sizeof(sealed)};
+    (void)state;
+    crypto_random(key, sizeof(key));
+    crypto_seal(key, context, plain, sealed);
+    crypto_seal(key, context, plain, again);
+    assert_memory_not_equal(sealed, again, sizeof(sealed));
+    assert_int_equal(crypto_open(key, context, all, opened), 6);
+    assert_memory_equal(opened, "a seed", 6);
+    assert_int_equal(crypto_open(key, text_of("totp:two"), all, opened), -EBADMSG);
+    for (size_t bit = 0; bit < 8 * sizeof(sealed); bit++) {
+        sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        assert_int_equal(crypto_open(key, context, all, opened), -EBADMSG);
+        sealed[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    for (size_t len = 0; len < sizeof(sealed); len++)
+        assert_int_equal(crypto_open(key, context, (struct text){all.p, len}, opened), -EBADMSG);
+    key[31] ^= 1;
+    assert_int_equal(crypto_open(key, context, all, opened), -EBADMSG);
+}
+
 static void times_are_written_as_rfc_3339(void **state)
 {
     (void)state;
@@ -144,6 +179,8 @@ int main(void)
         cmocka_unit_test(uuids_are_of_version_7_unique_and_in_order),
         cmocka_unit_test(only_the_long_form_is_a_uuid),
         cmocka_unit_test(random_bytes_differ_and_equality_looks_at_all),
+        cmocka_unit_test(sealed_text_of_others_is_opened),
+        cmocka_unit_test(what_is_sealed_opens_with_its_key_and_context_only_and_not_when_a_bit_was_changed),
         cmocka_unit_test(times_are_written_as_rfc_3339),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
