@@ -188,7 +188,7 @@ void buffer_printf(struct buffer *b, const char *format, ...)
 
 /* Length of the UTF-8 sequence at p, 0 when it is not one (overlong, surrogate, beyond U+10FFFF, cut short).
  */
-static size_t utf8_sequence(const unsigned char *p, size_t left)
+size_t text_utf8_sequence(const unsigned char *p, size_t left)
 {
     if (p[0] < 0x80)
         return 1;
@@ -250,7 +250,7 @@ void buffer_json_string(struct buffer *b, struct text t)
     size_t plain = 0; /* start of the run that can be copied as it is */
     buffer_add(b, "\"", 1);
     for (size_t i = 0; i < t.len;) {
-        size_t len = utf8_sequence(p + i, t.len - i);
+        size_t len = text_utf8_sequence(p + i, t.len - i);
         if (len > 1 || (len == 1 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')) {
             i += len;
             continue;

@@ -1,110 +1,216 @@
 #include "grading/grade_check.h"
 #include <stdlib.h>
 #include <string.h>
-#include "base/json.h"
 #include "grading/host.h"
 
-/* Decimal fractions of thousandths are read to the nearest double, as is the quotient here. */
-static bool is_milli(const json_t *number, int64_t milli)
-{
-    const double value = json_number_value(number), wanted = (double)milli / 1000, off = value - wanted,
-                 room = 1e-12 * (wanted > 1 ? wanted : 1);
+/* The text is read once and not made into a tree, which would cost the event loop more than the grading costs
+ * the worker. That is possible since host_grade.c has one way to write a grade, to the byte. */
+struct cursor {
+    const char *p, *end;
+};
 
-    return json_is_number(number) && off >= -room && off <= room;
+static bool take(struct cursor *at, const char *words)
+{
+    size_t len = strlen(words);
+
+    if ((size_t)(at->end - at->p) < len || memcmp(at->p, words, len) != 0)
+        return false;
+    at->p += len;
+    return true;
 }
 
-static bool is_text(const json_t *value, bool may_be_null)
+/* At least one digit before the point and `decimals` behind it. Saturates, which no true number does. */
+static bool take_fixed(struct cursor *at, unsigned decimals, int64_t *ret)
 {
-    return json_is_string(value) ? may_be_null || json_string_length(value) > 0 : may_be_null && json_is_null(value);
+    const bool negative = take(at, "-");
+    const char *start = at->p;
+    unsigned behind = 0;
+    int64_t value = 0;
+
+    for (bool point = false; at->p < at->end && behind < decimals; at->p++) {
+        if (*at->p == '.' && !point && at->p > start) {
+            point = true;
+            continue;
+        }
+        if (*at->p < '0' || *at->p > '9')
+            return false;
+        if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, *at->p - '0', &value))
+            value = INT64_MAX;
+        behind += point;
+    }
+    *ret = negative ? -value : value;
+    return behind == decimals && !(start[0] == '0' && start[1] != '.');
+}
+
+/* What stands behind a backslash. */
+static size_t escape_len(const char *p, size_t left)
+{
+    if (left > 0 && strchr("\"\\/bfnrt", *p) && *p)
+        return 1;
+    if (left < 5 || *p != 'u')
+        return 0;
+    for (size_t i = 1; i < 5; i++)
+        if (!strchr("0123456789abcdefABCDEF", p[i]) || !p[i])
+            return 0;
+    /* Of these, only control characters are written so; neither a NUL nor half of a pair may be. */
+    return p[1] == '0' && p[2] == '0' && memcmp(p + 1, "0000", 4) != 0 ? 5 : 0;
+}
+
+/* ret: what stands between the quotes, as it is written. */
+static bool take_string(struct cursor *at, struct text *ret)
+{
+    if (!take(at, "\""))
+        return false;
+    const char *start = at->p;
+
+    while (at->p < at->end && *at->p != '"') {
+        if (*at->p >= 0x20 && *at->p < 0x7f && *at->p != '\\') { /* most are such */
+            at->p++;
+            continue;
+        }
+        size_t left = (size_t)(at->end - at->p),
+               len = *at->p == '\\' ? escape_len(at->p + 1, left - 1)
+                                    : text_utf8_sequence((const unsigned char *)at->p, left);
+
+        if (len == 0 || (unsigned char)*at->p < 0x20)
+            return false;
+        at->p += len + (*at->p == '\\');
+    }
+    *ret = (struct text){.p = start, .len = (size_t)(at->p - start)};
+    return take(at, "\"");
+}
+
+static bool take_words(struct cursor *at, const char *label)
+{
+    struct text words;
+
+    return take(at, label) && take_string(at, &words) && words.len > 0;
+}
+
+static bool take_words_or_null(struct cursor *at, const char *label)
+{
+    struct text words;
+
+    return take(at, label) && (take(at, "null") || take_string(at, &words));
 }
 
 static int compare_code(const void *key, const void *element)
 {
-    return strcmp(key, *(const char *const *)element);
+    const struct text *code = key;
+    const char *of_manifest = *(const char *const *)element;
+    int order = strncmp(code->p, of_manifest, code->len);
+
+    return order ? order : -(of_manifest[code->len] != '\0');
 }
 
-static bool is_code(const json_t *value, const struct manifest *manifest)
+static bool take_code(struct cursor *at, const struct manifest *manifest)
 {
-    return json_is_string(value) && manifest->code_count &&
-           bsearch(json_string_value(value), manifest->codes, manifest->code_count, sizeof(*manifest->codes),
-                   compare_code);
+    struct text code;
+
+    return take_string(at, &code) && manifest->code_count > 0 &&
+           bsearch(&code, manifest->codes, manifest->code_count, sizeof(*manifest->codes), compare_code);
 }
 
-static bool is_verdict(const json_t *value)
+static bool take_verdict(struct cursor *at)
 {
-    static const char *const verdicts[] = {"hit", "miss", "false_positive", "partial", "note"};
-
-    for (size_t i = 0; json_is_string(value) && i < sizeof(verdicts) / sizeof(*verdicts); i++)
-        if (strcmp(json_string_value(value), verdicts[i]) == 0)
-            return true;
-    return false;
+    return take(at, "\"hit\"") || take(at, "\"miss\"") || take(at, "\"false_positive\"") ||
+           take(at, "\"partial\"") || take(at, "\"note\"");
 }
 
-static bool is_finding(const json_t *finding, const struct manifest *manifest)
+static bool take_finding(struct cursor *at, const struct manifest *manifest)
 {
-    static const char *const optional[] = {"answer_pointer", "truth_pointer", "rule", "look_again"};
-    const json_t *points = json_object_get(finding, "points"), *max = json_object_get(finding, "max_points");
+    int64_t points, max;
 
-    if (json_object_size(finding) != 9 || !is_code(json_object_get(finding, "code"), manifest) ||
-        !is_verdict(json_object_get(finding, "verdict")) || !json_is_number(points) || !json_is_number(max) ||
-        json_number_value(points) > json_number_value(max) || !is_text(json_object_get(finding, "text"), false))
-        return false;
-    for (size_t i = 0; i < sizeof(optional) / sizeof(*optional); i++)
-        if (!is_text(json_object_get(finding, optional[i]), true))
+    return take(at, "{\"code\":") && take_code(at, manifest) && take(at, ",\"verdict\":") &&
+           take_verdict(at) && take(at, ",\"points\":") && take_fixed(at, 3, &points) &&
+           take(at, ",\"max_points\":") && take_fixed(at, 3, &max) && points <= max &&
+           take_words_or_null(at, ",\"answer_pointer\":") && take_words_or_null(at, ",\"truth_pointer\":") &&
+           take_words(at, ",\"text\":") && take_words_or_null(at, ",\"rule\":") &&
+           take_words_or_null(at, ",\"look_again\":") && take(at, "}");
+}
+
+static bool take_findings(struct cursor *at, const struct manifest *manifest)
+{
+    size_t count = 0;
+
+    if (take(at, "]"))
+        return true;
+    do {
+        if (++count > HOST_FINDINGS_MAX || !take_finding(at, manifest))
             return false;
-    return true;
+    } while (take(at, ","));
+    return take(at, "]");
 }
 
-static const char *findings_objection(const json_t *findings, const struct manifest *manifest)
+struct metrics {
+    struct text names[HOST_METRICS_MAX];
+    size_t count;
+    size_t undefined[HOST_METRICS_MAX], undefined_count; /* indices of names */
+};
+
+static bool take_name(struct cursor *at, struct metrics *m)
 {
-    if (!json_is_array(findings) || json_array_size(findings) > HOST_FINDINGS_MAX)
-        return "its findings are no list, or too many";
-    for (size_t i = 0; i < json_array_size(findings); i++)
-        if (!is_finding(json_array_get(findings, i), manifest))
-            return "a finding is none";
-    return NULL;
+    struct text name;
+
+    if (m->count == HOST_METRICS_MAX || !take_string(at, &name) || name.len == 0)
+        return false;
+    for (size_t i = 0; i < m->count; i++)
+        if (text_equal(m->names[i], name))
+            return false;
+    m->names[m->count++] = name;
+    return take(at, ":");
 }
 
-/* A metric is a number, or null with the reason among the undefined; and no reason is given for anything else. */
-static const char *metrics_objection(json_t *metrics, const json_t *undefined)
+static bool take_metrics(struct cursor *at, struct metrics *m)
 {
-    const char *name;
-    json_t *value;
-    size_t nulls = 0;
+    int64_t value;
 
-    if (!json_is_object(metrics) || !json_is_object(undefined) || json_object_size(metrics) > HOST_METRICS_MAX)
-        return "its metrics are no object, or too many";
-    json_object_foreach(metrics, name, value)
-    {
-        if (json_is_number(value))
-            continue;
-        if (!json_is_null(value) || !is_text(json_object_get(undefined, name), false))
-            return "a metric is neither a number nor undefined for a reason";
-        nulls++;
-    }
-    return nulls == json_object_size(undefined) ? NULL : "there is a reason for a metric that is not undefined";
+    if (take(at, "}"))
+        return true;
+    do {
+        if (!take_name(at, m))
+            return false;
+        if (take(at, "null"))
+            m->undefined[m->undefined_count++] = m->count - 1;
+        else if (!take_fixed(at, 6, &value))
+            return false;
+    } while (take(at, ","));
+    return take(at, "}");
 }
 
-const char *grade_objection(struct arena *arena, const struct manifest *manifest, const struct request *r)
+/* A reason for each metric that is null, in their order, and for no other. */
+static bool take_reasons(struct cursor *at, const struct metrics *m)
 {
-    json_t *grade;
+    struct text name;
 
+    for (size_t i = 0; i < m->undefined_count; i++)
+        if ((i > 0 && !take(at, ",")) || !take_string(at, &name) ||
+            !text_equal(name, m->names[m->undefined[i]]) || !take_words(at, ":"))
+            return false;
+    return take(at, "}}");
+}
+
+const char *grade_objection(const struct manifest *manifest, const struct request *r)
+{
+    static _Thread_local struct metrics metrics; /* large for a fiber's stack, and nothing here waits */
+    struct cursor at = {.p = r->json.p, .end = r->json.p + r->json.len};
+    int64_t points, max;
+
+    metrics.count = metrics.undefined_count = 0;
     if (r->json.len > HOST_TEXT_MAX)
         return "it is too large";
     if (r->points_milli < 0 || r->points_milli > r->max_points_milli)
         return "its points are not between 0 and the maximum";
-    if (json_parse(arena, r->json, &grade, NULL) < 0)
-        return "it is not JSON";
-    if (!json_is_object(grade) || json_object_size(grade) != 6)
-        return "it has not the members of a grade";
-    if (!is_milli(json_object_get(grade, "points"), r->points_milli) ||
-        !is_milli(json_object_get(grade, "max_points"), r->max_points_milli))
+    if (!take(&at, "{\"points\":") || !take_fixed(&at, 3, &points) || !take(&at, ",\"max_points\":") ||
+        !take_fixed(&at, 3, &max) || points != r->points_milli || max != r->max_points_milli)
         return "its points are not those of the reply's head";
-    const json_t *correct = json_object_get(grade, "correct");
-
-    if (!json_is_boolean(correct) || json_is_true(correct) != r->correct)
+    if (!take(&at, r->correct ? ",\"correct\":true" : ",\"correct\":false"))
         return "correct is not that of the reply's head";
-    const char *why = findings_objection(json_object_get(grade, "findings"), manifest);
-
-    return why ? why : metrics_objection(json_object_get(grade, "metrics"), json_object_get(grade, "undefined"));
+    if (!take(&at, ",\"findings\":[") || !take_findings(&at, manifest))
+        return "its findings are no list, too many, or one is none";
+    if (!take(&at, ",\"metrics\":{") || !take_metrics(&at, &metrics))
+        return "a metric is neither a number nor undefined";
+    if (!take(&at, ",\"undefined\":{") || !take_reasons(&at, &metrics) || at.p != at.end)
+        return "an undefined metric lacks its reason, or something stands behind the grade";
+    return NULL;
 }

@@ -8,6 +8,6 @@
 #include "grading/worker.h"
 
 /* NULL, or why request->json is no grade by a plugin of this manifest. */
-const char *grade_objection(struct arena *arena, const struct manifest *manifest, const struct request *request);
+const char *grade_objection(const struct manifest *manifest, const struct request *request);
 
 #endif

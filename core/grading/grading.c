@@ -261,7 +261,7 @@ int fiber_fn grading_grade(struct arena *arena, const struct grading_plugin *plu
 
     if (run(plugin, &r, "", err) < 0)
         return -1;
-    const char *objection = grade_objection(arena, &registry_of(plugin)->manifest, &r);
+    const char *objection = grade_objection(&registry_of(plugin)->manifest, &r);
 
     if (objection) {
         complain(plugin, "grader_lied", objection);

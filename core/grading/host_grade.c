@@ -4,45 +4,12 @@
 
 #define STRING_MAX 65536u
 
-/* Bytes of the UTF-8 sequence at p, 0 when it is none. The NUL at the end stops a sequence that is cut short.
- */
-static size_t sequence(const unsigned char *p)
-{
-    unsigned char low = 0x80, high = 0xbf;
-    size_t len;
-
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xc2 && p[0] <= 0xdf)
-        len = 2;
-    else if ((p[0] & 0xf0) == 0xe0)
-        len = 3;
-    else if (p[0] >= 0xf0 && p[0] <= 0xf4)
-        len = 4;
-    else
-        return 0;
-    if (p[0] == 0xe0)
-        low = 0xa0;
-    else if (p[0] == 0xed)
-        high = 0x9f;
-    else if (p[0] == 0xf0)
-        low = 0x90;
-    else if (p[0] == 0xf4)
-        high = 0x8f;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return len;
-}
-
 bool host_utf8(const char *s)
 {
     const unsigned char *p = (const unsigned char *)s;
 
     while (*p) {
-        size_t len = sequence(p);
+        size_t len = text_utf8_sequence(p, 4); /* the NUL at the end stops one that is cut short */
 
         if (len == 0)
             return false;

@@ -1,6 +1,6 @@
 /* Grades a second: through a worker, many in flight from one loop, or by calling the plugin in this process.
  * usage: bench_grade worker|inprocess PLUGIN_DIR GRADER GOLDEN_DIR SECONDS IN_FLIGHT
- * Every golden case of the plugin in turn. Prints one line of JSON; latencies in microseconds, memory in KiB.
+ * GOLDEN_DIR is .../PLUGIN/golden. Every golden case of the plugin in turn. Prints one line of JSON; latencies in microseconds, memory in KiB.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -80,6 +80,16 @@ static void load_cases(struct bench *bench, const char *golden)
 static const struct grading_input *next_case(struct bench *bench)
 {
     return &bench->cases[bench->next++ % bench->case_count];
+}
+
+/* The folder's parent is named as the plugin. */
+static const char *plugin_name(struct arena *arena, const char *golden)
+{
+    const char *end = strrchr(golden, '/'), *start = end;
+
+    while (start && start > golden && start[-1] != '/')
+        start--;
+    return start && start < end ? arena_printf(arena, "%.*s", (int)(end - start), start) : golden;
 }
 
 /* --- What is measured ------------------------------------------------------------------------------- */
@@ -274,9 +284,9 @@ int main(int argc, char **argv)
 
     if (grading_registry_load(&source, &err) < 0)
         die("no plugins:", err.detail);
-    bench.plugin = grading_plugin(bench.arena, "prostate_mri");
+    bench.plugin = grading_plugin(bench.arena, plugin_name(bench.arena, argv[4]));
     if (!bench.plugin || bench.plugin->broken)
-        die("prostate_mri cannot grade:", bench.plugin ? bench.plugin->broken : "it is not there");
+        die("no such plugin, or it cannot grade:", bench.plugin ? bench.plugin->broken : argv[4]);
     load_cases(&bench, argv[4]);
     uint64_t ns = (uint64_t)seconds * 1000000000u;
     long worker_kib = 0;
