@@ -14,6 +14,7 @@
 enum kind {
     KIND_TEXT,
     KIND_CONNINFO, /* text that may hold a password */
+    KIND_SECRET,   /* text that is one */
     KIND_PATH,     /* relative to the INI file when it stands there */
     KIND_SWITCH,
     KIND_NUMBER,
@@ -61,6 +62,14 @@ static const struct key keys[] = {
     KEY(body_limit, KIND_NUMBER, "1048576", 1024, 67108864, "bytes of a request's body"),
     KEY(request_timeout_ms, KIND_NUMBER, "10000", 100, 600000, "for a request's head and body to arrive"),
     KEY(stop_timeout_ms, KIND_NUMBER, "20000", 0, 600000, "for accepted requests to end when stopping"),
+    KEY(smtp_url, KIND_TEXT, "", 0, 0,
+        "smtp://host:port, which must offer STARTTLS unless it is this machine, or smtps://host:port; empty: mails wait"),
+    KEY(smtp_user, KIND_TEXT, "", 0, 0, "empty: the mail server wants no password"),
+    KEY(smtp_password, KIND_SECRET, "", 0, 0, "of smtp_user"),
+    KEY(smtp_ca, KIND_PATH, "", 0, 0, "PEM file of who signs the mail server's certificate; empty: the system's"),
+    KEY(mail_from, KIND_TEXT, "", 0, 0, "Overread <no-reply@example.org>; needed with smtp_url"),
+    KEY(fetch_ca, KIND_PATH, "", 0, 0, "PEM file of who signs the certificates of other services; empty: the system's"),
+    KEY(fetch_loopback, KIND_SWITCH, "off", 0, 0, "other services may be on this machine; for tests"),
     KEY(log_level, KIND_LEVEL, "info", 0, 0, "debug, info, warning or error"),
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
@@ -163,6 +172,7 @@ static int set_value(struct config *config, const struct key *key, const char *v
         return 0;
     case KIND_TEXT:
     case KIND_CONNINFO:
+    case KIND_SECRET:
         *text_slot(config, key) = value;
         return 0;
     }
@@ -469,6 +479,9 @@ static void render_value(struct buffer *out, const struct config *config, const 
         return;
     case KIND_NUMBER:
         buffer_printf(out, "%d", *(const int *)(const void *)slot);
+        return;
+    case KIND_SECRET:
+        buffer_puts(out, text_value(config, key)[0] ? "***" : "");
         return;
     case KIND_CONNINFO: {
         const char *value = text_value(config, key);

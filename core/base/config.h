@@ -30,6 +30,12 @@ struct config {
     int body_limit;             /* bytes: 1048576 */
     int request_timeout_ms;     /* headers + body: 10000 */
     int stop_timeout_ms;        /* graceful stop: 20000 */
+    const char *smtp_url;       /* smtp://host:port (STARTTLS, but on loopback) or smtps://host:port; "" = mails wait */
+    const char *smtp_user, *smtp_password; /* "" = without */
+    const char *smtp_ca;        /* PEM file; "" = the system's. With it, STARTTLS on loopback too */
+    const char *mail_from;      /* "Overread <no-reply@example.org>" */
+    const char *fetch_ca;       /* PEM file for requests to others; "" = the system's */
+    bool fetch_loopback;        /* off; requests to others may go to this machine, and there by http: for tests */
     const char *log_level;
 };
 

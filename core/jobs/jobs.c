@@ -76,7 +76,7 @@ static struct db_scope operator_scope(struct arena *arena)
 static void record_failure(struct running_job *r, const struct error *err)
 {
     const struct job *job = &r->job;
-    bool dead = r->kind->max_attempts > 0 && job->attempt >= r->kind->max_attempts;
+    bool dead = job->hopeless || (r->kind->max_attempts > 0 && job->attempt >= r->kind->max_attempts);
     char seconds[16], attempt[16];
     snprintf(seconds, sizeof(seconds), "%u", retry_seconds(job->attempt, r->kind->retry_max_seconds));
     snprintf(attempt, sizeof(attempt), "%d", job->attempt);

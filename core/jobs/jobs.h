@@ -13,6 +13,7 @@ struct job {
     struct text payload; /* JSON */
     int attempt;         /* 1 for the first */
     struct db_scope scope; /* DB_AS_JOB: runs as the job's tenant and person while the lease holds */
+    bool hopeless;         /* set by a handler that fails: another attempt would change nothing; kept as dead */
 };
 
 struct job_kind {

@@ -11,14 +11,20 @@ extern const struct db_statement outbound_statements[];
 
 /* Once, before the server starts; both outlive it. The pool's threads wait for strangers: it is not that of passwords. */
 void outbound_init(const struct config *config, struct thread_pool *pool);
+/* Is what the configuration says of mail good? True also when it says nothing: then mails wait. */
+int outbound_check(const struct config *config, struct error *err);
+/* The server stops: what has begun gets a few seconds more, then it is broken off. On a loop's thread, before its db goes,
+ * it waits for that loop's own; on another it only says so. */
+void outbound_stop(void);
 
 /* --- Mail ---------------------------------------------------------------------------------------------------------- */
 
 /* Sends what mail_queue() (migrations/0007) put into the outbox:
  * {"template": NAME, "to": address, "values": {name: text}, "ticket": id or null}.
- * A template is core/outbound/templates/NAME.txt and NAME.html, embedded; the first line of NAME.txt is the subject. {name}
- * stands for a value (escaped in HTML); {link} of a ticket is public_url + "/" + page + "#" + a token made now, whose hash
- * ticket_issue() keeps. A failed sending is tried again for two days. */
+ * A template is core/outbound/templates/NAME.txt and NAME.html, embedded; templates/README.md lists them and their values.
+ * {link} of a ticket is public_url + "/" + page + "#" + a token made now, whose hash ticket_issue() keeps. Two sendings of
+ * one job have the same Message-ID, so that a reader sees one; but not where there is a link, for only the last one works.
+ * A failed sending is tried again for two days, one that the other side refused for good is not. */
 extern const struct job_kind outbound_mail_job;
 
 /* --- Fetch --------------------------------------------------------------------------------------------------------- */
@@ -40,7 +46,7 @@ struct fetch_reply {
     int64_t max_age; /* seconds by Cache-Control; -1: it does not say */
 };
 /* 0 with any status that the other side answered; -1 with ERROR_UNAVAILABLE "fetch_failed" (the reason in words, no secret),
- * "busy", or ERROR_UNPROCESSABLE "address_refused". */
+ * "busy", ERROR_UNPROCESSABLE "address_refused", or ERROR_INVALID "fetch_invalid": the request is none. */
 int fiber_fn fetch_run(struct arena *arena, const struct fetch_request *request, struct fetch_reply *ret, struct error *err);
 
 #endif
