@@ -250,17 +250,12 @@ void buffer_json_string(struct buffer *b, struct text t)
     size_t plain = 0; /* start of the run that can be copied as it is */
     buffer_add(b, "\"", 1);
     for (size_t i = 0; i < t.len;) {
-<<<<<<< HEAD
-        size_t len = text_utf8_sequence(p + i, t.len - i);
-        if (len > 1 || (len == 1 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')) {
-=======
         if (p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\') { /* most are such */
             i++;
             continue;
         }
         size_t len = text_utf8_sequence(p + i, t.len - i);
         if (len > 1) {
->>>>>>> 7ff1607 (wip)
             i += len;
             continue;
         }

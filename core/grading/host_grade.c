@@ -9,13 +9,10 @@ bool host_utf8(const char *s)
     const unsigned char *p = (const unsigned char *)s;
 
     while (*p) {
-<<<<<<< HEAD
-=======
         if (*p < 0x80) {
             p++;
             continue;
         }
->>>>>>> 7ff1607 (wip)
         size_t len = text_utf8_sequence(p, 4); /* the NUL at the end stops one that is cut short */
 
         if (len == 0)
