@@ -161,6 +161,20 @@ static bool take_result(struct db_connection *connection, PGresult *result)
                                  : db_pipeline_take(connection, result);
 }
 
+/* False: the connection is to be dropped. */
+static bool take_results(struct db_connection *connection)
+{
+    PGconn *pg = connection->link.pg;
+    bool busy = PQisBusy(pg) != 0; /* also digests what comes unasked: notices, parameter changes */
+
+    while (!busy && (connection->preparing || connection->in_flight.length > 0)) {
+        if (!take_result(connection, PQgetResult(pg)))
+            return false;
+        busy = PQisBusy(pg) != 0;
+    }
+    return true;
+}
+
 static void connection_ready(void *arg, unsigned events)
 {
     struct db_connection *connection = arg;
@@ -170,17 +184,9 @@ static void connection_ready(void *arg, unsigned events)
 
     if (events & LOOP_WRITE)
         alive = db_link_flush(&connection->link);
-    /* What arrived before the end of the connection still counts. */
-    if (!PQconsumeInput(pg))
-        alive = false;
-    bool busy = PQisBusy(pg) != 0; /* also digests what comes unasked: notices, parameter changes */
-    while (!busy && (connection->preparing || connection->in_flight.length > 0)) {
-        if (!take_result(connection, PQgetResult(pg))) {
-            alive = false;
-            break;
-        }
-        busy = PQisBusy(pg) != 0;
-    }
+    /* Sending may have received too. What arrived is taken before the end of the connection is seen: after it, libpq ends
+     * the statements that it still holds by itself, and its results are no answers of PostgreSQL. */
+    alive = alive && take_results(connection) && PQconsumeInput(pg) && take_results(connection);
     if (!alive)
         db_connection_break(connection, PQerrorMessage(pg));
     else

@@ -137,9 +137,16 @@ void db_error_of(const char *sqlstate, const char *message, const char *detail, 
     }
 }
 
+/* Whatever a backend dies of, it is no answer to the statement. */
+static bool is_last_word(const PGresult *result)
+{
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 enum db_verdict db_error_of_result(const PGresult *result, struct error *err)
 {
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *sqlstate = is_last_word(result) ? NULL : PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
     db_error_of(sqlstate, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY),
                 PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL),

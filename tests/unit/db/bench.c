@@ -6,6 +6,8 @@
 
 enum { PATIENCE_MS = 30000 };
 
+const char *bench_conninfo;
+
 static const struct db_statement *const all_statements[] = {bench_statements, NULL};
 
 static struct db_session *open_operator(void)
@@ -41,7 +43,7 @@ static bool all_up(void *arg)
 void bench_open(struct bench *bench, int read_connections, int write_connections, int queue_max)
 {
     const struct db_options options = {
-        .conninfo = postgres_conninfo("postgres", "app"),
+        .conninfo = bench_conninfo ? bench_conninfo : postgres_conninfo("postgres", "app"),
         .read_connections = read_connections,
         .write_connections = write_connections,
         .queue_max = queue_max,

@@ -34,6 +34,9 @@ struct call {
     bool done;
 };
 
+/* Where bench_open connects, when not to the private PostgreSQL itself. */
+extern const char *bench_conninfo;
+
 int bench_group_setup(void **state); /* starts PostgreSQL, makes the schema */
 
 /* 0 connections or depth or queue: the defaults. Waits until every connection is up. */
