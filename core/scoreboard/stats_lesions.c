@@ -49,7 +49,7 @@ struct stats_lesions stats_lesions_of(struct arena *arena, size_t n, const struc
     }
     for (size_t i = 0; i < cases; i++)
         *(case_target[i] ? &ret.positive_cases : &ret.negative_cases) += 1;
-    stats_sort_descending(items, n);
+    stats_sort_descending(arena, items, n);
     froc(arena, items, n, &ret);
 
     ret.auroc = auroc_over_cases(arena, cases, case_target, case_score);

@@ -12,7 +12,8 @@ struct stats_scored {
     uint8_t positive;
 };
 
-void stats_sort_descending(struct stats_scored *items, size_t n);
+/* Stable, O(n). */
+void stats_sort_descending(struct arena *arena, struct stats_scored *items, size_t n);
 struct stats_scored *stats_sorted(struct arena *arena, size_t n, const uint8_t *truth, const double *score);
 
 /* items sorted; only thresholds > floor make a step, the rest still counts in the recall's denominator. */

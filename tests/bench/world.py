@@ -111,7 +111,7 @@ SELECT setval('submission_numbers', 10000000);
 
 RESET = """
 SET session_replication_role = replica;
-TRUNCATE reads, drafts, grades, jobs, standings, board_counts, audit_log;
+TRUNCATE reads, drafts, grades, jobs, standings, board_counts, audit_log, audit_queue, audit_chain, audit_heads;
 INSERT INTO reads (tenant_id, read_id, person_id, case_id, case_version, modality, state, attempt, opened_at, submitted_at,
                    submission_no, answer, answer_sha256) SELECT * FROM bench.reads;
 INSERT INTO standings (tenant_id, person_id, modality, reads, correct, ring_no, ring_correct, score, listed)
