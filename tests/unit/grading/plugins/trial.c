@@ -90,6 +90,25 @@ static void say(uint32_t type, uint64_t id)
         abort();
 }
 
+/* A reply of its own to the first request of this worker: 2 of 2 points, correct, with that text. */
+static void forge(const char *text)
+{
+    struct {
+        struct head head;
+        int64_t points_milli, max_points_milli;
+        uint32_t status, correct, pointer_len, text_len;
+        char text[1024];
+    } frame = {.points_milli = 2000, .max_points_milli = 2000, .correct = 1, .text_len = (uint32_t)strlen(text)};
+    const size_t len = offsetof(__typeof__(frame), text) + frame.text_len;
+
+    if (frame.text_len > sizeof(frame.text))
+        abort();
+    memcpy(frame.text, text, frame.text_len);
+    frame.head = (struct head){.magic = 0x4652564f, .type = 5, .id = 1, .len = (uint32_t)(len - sizeof(frame.head))};
+    if (send(3, &frame, len, 0) < 0)
+        abort();
+}
+
 static volatile int *volatile nowhere; /* NULL, which the compiler need not know */
 
 static void misbehave(const char *what)
@@ -165,6 +184,8 @@ static enum overread_status grade_answer(const overread_host *host, const overre
         fesetround(FE_UPWARD);
     for (int i = 0; strcmp(what, "log") == 0 && i < 20; i++)
         host->log(host->context, "a line\nfor the operator");
+    if (strcmp(what, "forge") == 0)
+        forge(word(input->answer, "text", ""));
     misbehave(what);
     return echo(host, input, grade);
 }
