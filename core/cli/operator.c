@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "grading/grading.h"
+#include "identity/accounts.h"
 #include "identity/identity.h"
 #include "library/library.h"
 #include "tenancy/tenancy.h"
@@ -103,6 +104,21 @@ static int person_add(struct cli *cli, int argc, char **argv)
     return rc < 0 ? cli_fail(&err) : 0;
 }
 
+static int person_must_change(struct cli *cli, int argc, char **argv)
+{
+    const char *email = NULL;
+    struct error err = {0};
+    const struct cli_option options[] = {{.name = "email", .value = &email, .required = true}, {0}};
+    if (cli_options(argc, argv, options) != argc)
+        return 2;
+    struct db_session *admin = cli_admin(cli);
+    if (!admin)
+        return 1;
+    int rc = identity_must_change(admin, cli->arena, email, &err);
+    db_session_close(admin);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
+
 static int import_all(struct cli *cli, struct db_session *admin, char **directories, bool publish)
 {
     int failed = 0;
@@ -197,6 +213,8 @@ const struct cli_command cli_operator_commands[] = {
     {"tenant resume", "SLUG", tenant_resume},
     {"person add", "--tenant SLUG --email E --name N --role trainee[,educator,expert,administrator] [--password-stdin]",
      person_add},
+    {"person must-change", "--email E                     ends the sessions; the next sign-in leads to a new password",
+     person_must_change},
     {"library import", "[--publish] DIR...             take in case folders", import},
     {"library publish", "SLUG", publish},
     {"library withdraw", "[--reason TEXT] SLUG", withdraw},

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cli/openapi.h"
 #include "grading/grading.h"
+#include "identity/accounts.h"
 #include "identity/api_tokens.h"
 #include "identity/identity.h"
 #include "identity/vault.h"
@@ -35,16 +36,17 @@ static const struct http_route own_routes[] = {
 };
 
 const struct http_route *const cli_routes[] = {
-    own_routes,     identity_routes, api_token_routes, support_routes, tenancy_routes,    audit_routes,
-    library_routes, reading_routes,  scoreboard_routes, NULL,
+    own_routes,   identity_routes, accounts_routes, api_token_routes,  support_routes, tenancy_routes,
+    audit_routes, library_routes,  reading_routes,  scoreboard_routes, NULL,
 };
 
 const struct db_statement *const cli_statements[] = {
-    identity_statements, api_tokens_statements, support_statements, tenancy_statements,    audit_statements, library_statements,
-    reading_statements,  scoreboard_statements, jobs_statements,  NULL,
+    identity_statements, accounts_statements, api_tokens_statements, support_statements,    tenancy_statements,
+    audit_statements,    library_statements,  reading_statements,    scoreboard_statements, jobs_statements,
+    NULL,
 };
 
-static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, NULL};
+static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &accounts_housekeeping_job, NULL};
 
 /* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is asked for
  * /metrics or /readyz answers for all. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "identity/email.h"
 #include "identity/identity_http.h"
 #include "identity/password.h"
 #include "identity/identity_sql.h"
@@ -102,26 +103,44 @@ static void verify(void *arg)
 
 struct hash_work {
     const char *password;
+    const struct password_about *about;
     char *phc;
     int rc;
     struct error err;
 };
 
-static void hash(void *arg)
+static void judge_and_hash(void *arg)
 {
     struct hash_work *work = arg;
-    work->rc = password_hash(work->password, work->phc, &work->err);
+    work->rc = password_acceptable(work->password, work->about, &work->err);
+    if (work->rc == 0)
+        work->rc = password_hash(work->password, work->phc, &work->err);
 }
 
-int identity_password_hash(const char *password, char ret[IDENTITY_PHC_SIZE], struct error *err)
+int identity_password_new(const char *password, const struct password_about *about, char ret[IDENTITY_PHC_SIZE],
+                          struct error *err)
 {
     _Static_assert(IDENTITY_PHC_SIZE == PASSWORD_PHC_SIZE, "one size");
-    struct hash_work work = {.password = password, .phc = ret};
-    if (password_acceptable(password, err) < 0 || thread_pool_run(pool, hash, &work, err) < 0)
+    struct hash_work work = {.password = password, .about = about, .phc = ret};
+    if (thread_pool_run(pool, judge_and_hash, &work, err) < 0)
         return -1;
     if (work.rc < 0 && err)
         *err = work.err;
     return work.rc;
+}
+
+int identity_password_hash(const char *password, char ret[IDENTITY_PHC_SIZE], struct error *err)
+{
+    return identity_password_new(password, NULL, ret, err);
+}
+
+int identity_password_verify(const char *phc, const char *password, bool *ret, struct error *err)
+{
+    struct password_work work = {.phc = phc, .password = password};
+    if (thread_pool_run(pool, verify, &work, err) < 0)
+        return -1;
+    *ret = work.matches;
+    return 0;
 }
 
 /* The same error for an unknown address, a wrong password and a foreign tenant. */
@@ -168,7 +187,10 @@ int identity_person_add(struct db_session *admin, struct arena *arena, const cha
 {
     char id[UUID_SIZE], phc[PASSWORD_PHC_SIZE];
     const struct db_result *res;
-    if (password && (password_acceptable(password, err) < 0 || password_hash(password, phc, err) < 0))
+    const struct password_about about = {.words = arena_printf(arena, "%s %s", email, name)};
+    if (email_normal(arena, email, &email, "email", err) < 0)
+        return -1;
+    if (password && (password_acceptable(password, &about, err) < 0 || password_hash(password, phc, err) < 0))
         return -1;
     uuid_v7(id);
     if (db_session_run(admin, arena, sql_person_upsert, (const char *const[]){id, email, name}, &res, err) < 0)

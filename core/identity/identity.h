@@ -30,6 +30,10 @@ int identity_guard(struct http_request *req, struct error *err);
  * "/password", or with ERROR_UNAVAILABLE when too many wait. */
 #define IDENTITY_PHC_SIZE 128
 int fiber_fn identity_password_hash(const char *password, char ret[IDENTITY_PHC_SIZE], struct error *err);
+/* The same for whom one knows something about: what the password must not be made of, and whether it stands alone. */
+struct password_about;
+int fiber_fn identity_password_new(const char *password, const struct password_about *about, char ret[IDENTITY_PHC_SIZE],
+                                   struct error *err);
 
 /* --- The three shapes of most replies ---------------------------------------------------------------------------- */
 

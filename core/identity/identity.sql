@@ -42,8 +42,10 @@ LIMIT $2::int;
 -- name: person_upsert
 -- lane: write
 -- Operator: a person is known by the e-mail address.
-INSERT INTO people (person_id, email, name) VALUES ($1::uuid, $2, $3)
-ON CONFLICT (lower(email)) DO UPDATE SET name = EXCLUDED.name
+-- Operators vouch for it.
+INSERT INTO people (person_id, email, name, email_verified_at) VALUES ($1::uuid, $2, $3, now())
+ON CONFLICT (lower(email)) DO UPDATE SET name = EXCLUDED.name,
+    email_verified_at = coalesce(people.email_verified_at, now())
 RETURNING person_id;
 
 -- name: password_put

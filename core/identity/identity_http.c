@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "identity/email.h"
 #include "identity/identity_sql.h"
+#include "identity/throttle.h"
 
 enum { TOKEN_BYTES = 32, SIGN_IN_BODY_MAX = 8192 };
 
@@ -62,11 +64,20 @@ static void session_post(struct http_request *req)
     struct text session;
     struct db_scope scope = {.arena = http_arena(req), .as = DB_AS_NOBODY, .gone = http_gone, .gone_arg = req};
     char token[IDENTITY_TOKEN_SIZE];
-    identity_token(token);
-    if (sign_in_from_body(req, &in, &cookie, &err) < 0 || identity_sign_in(&scope, &in, token, &session, &err) < 0)
+    if (sign_in_from_body(req, &in, &cookie, &err) < 0) {
         http_reply_error(req, &err);
-    else
-        identity_reply_session(req, 201, token, cookie, session);
+        return;
+    }
+    email_normal(scope.arena, in.email, &in.email, "/email", NULL); /* what is no address is nobody's */
+    const struct throttle_key keys[] = {
+        {"account", in.email}, {"address", throttle_client(req)}, {in.tenant ? "tenant" : NULL, in.tenant}, {0}};
+    identity_token(token);
+    if (throttle_take(req, &scope, keys, &err) < 0 || identity_sign_in(&scope, &in, token, &session, &err) < 0) {
+        http_reply_error(req, &err);
+        return;
+    }
+    throttle_forgive(&scope, keys, NULL); /* when that fails, the attempt stays counted */
+    identity_reply_session(req, 201, token, cookie, session);
 }
 
 static void end_session(struct http_request *req, const char *session)

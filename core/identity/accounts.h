@@ -1,0 +1,21 @@
+/* Accounts: signing up, one's own password, name and address. */
+#ifndef OVERREAD_IDENTITY_ACCOUNTS_H
+#define OVERREAD_IDENTITY_ACCOUNTS_H
+
+#include "db/db.h"
+#include "http/http.h"
+#include "jobs/jobs.h"
+
+extern const struct http_route accounts_routes[];
+extern const struct db_statement accounts_statements[];
+extern const struct job_kind accounts_housekeeping_job;
+
+/* Is it a person's name? No control characters, and not blank. 0, or -1 with "bad_name" at /name. */
+int identity_name_acceptable(const char *name, struct error *err);
+
+/* --- For the command line --------------------------------------------------------------------------------------- */
+
+/* The next sign-in leads to a new password and nowhere else; open sessions end. */
+int identity_must_change(struct db_session *admin, struct arena *arena, const char *email, struct error *err);
+
+#endif
