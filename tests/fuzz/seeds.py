@@ -47,6 +47,11 @@ def main(target):
           reply(2, 1, b"/a", b"It is wrong."))
     write("frame", "to_worker", frame(HELLO, 0, small) + request(1, 1, small, small, small) +
           request(2, 2, small, small, b"") + request(3, 3, small, b"", small))
+    write("worker", "graded", frame(READY, 0, b"") + frame(LOG, 1, b"a line") + reply(1, 0, b"", small) +
+          reply(2, 1, b"/a", b"It is wrong.") + frame(LOG, 3, b"another") + reply(3, 3, b"", b"a bug"))
+    write("worker", "talks_too_much", frame(READY, 0, b"") + 9 * frame(LOG, 1, b"a line"))
+    write("worker", "failed", frame(FAILED, 0, b"It did not load."))
+    write("worker", "late_failure", frame(READY, 0, b"") + frame(FAILED, 0, b"It changed its mind."))
     write("frame", "failed", frame(FAILED, 0, b"It did not load."))
 
 
