@@ -46,6 +46,12 @@ struct http_loop {
     size_t random_left;
 };
 
+/* A Unix socket's file, so that a successor's of the same path is told from it. */
+struct listen_file {
+    dev_t device;
+    ino_t inode;
+};
+
 struct http_server {
     const struct http_options *options;
     struct router *router;
@@ -55,6 +61,7 @@ struct http_server {
     const struct metrics **metrics; /* of all loops */
     unsigned count;
     char address[128]; /* what it listens on, the port a real one */
+    struct listen_file file;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     enum { SERVER_STARTING, SERVER_RUNNING, SERVER_ABORTED } state;
@@ -119,9 +126,9 @@ void event_loop_drain(void *http_loop); /* posted to it at the stop */
 /* Binds, without listening yet, `count` sockets to one TCP address (SO_REUSEPORT), or one to a Unix path of
  * which the others are duplicates. ret_address is what it became: port 0 is replaced. 0 or -1. */
 int listen_bind(const char *listen, unsigned count, int *ret_fds, char *ret_address, size_t address_size,
-                struct error *err);
-/* Removes the Unix socket's path. */
-void listen_remove(const char *listen);
+                struct listen_file *ret_file, struct error *err);
+/* Removes the Unix socket's path, unless another server has taken it meanwhile. */
+void listen_remove(const char *listen, const struct listen_file *file);
 
 /* --- tls.c --------------------------------------------------------------------------------------------- */
 SSL_CTX *tls_create(const char *certificate, const char *key, bool http2, struct error *err);

@@ -34,11 +34,12 @@ static void remove_stale(const struct sockaddr_un *address)
     close(fd);
 }
 
-static int bind_unix(const char *listen, unsigned count, int *ret_fds, struct error *err)
+static int bind_unix(const char *listen, unsigned count, int *ret_fds, struct listen_file *ret_file, struct error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *path = listen + strlen(UNIX_PREFIX);
     size_t len = strlen(path);
+    struct stat file;
 
     if (len == 0 || len >= sizeof(address.sun_path)) {
         errno = ENAMETOOLONG;
@@ -49,11 +50,13 @@ static int bind_unix(const char *listen, unsigned count, int *ret_fds, struct er
     ret_fds[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (ret_fds[0] < 0)
         return fail(err, listen, "socket");
-    if (bind(ret_fds[0], (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0660) < 0) {
+    if (bind(ret_fds[0], (struct sockaddr *)&address, sizeof(address)) < 0 || chmod(path, 0660) < 0 ||
+        stat(path, &file) < 0) {
         fail(err, listen, "bind");
         close(ret_fds[0]);
         return -1;
     }
+    *ret_file = (struct listen_file){file.st_dev, file.st_ino};
     for (unsigned i = 1; i < count; i++) {
         ret_fds[i] = fcntl(ret_fds[0], F_DUPFD_CLOEXEC, 3);
         if (ret_fds[i] < 0) {
@@ -156,16 +159,20 @@ static int bind_tcp(const char *listen, unsigned count, int *ret_fds, char *ret_
 }
 
 int listen_bind(const char *listen, unsigned count, int *ret_fds, char *ret_address, size_t address_size,
-                struct error *err)
+                struct listen_file *ret_file, struct error *err)
 {
     if (strncmp(listen, UNIX_PREFIX, strlen(UNIX_PREFIX)) != 0)
         return bind_tcp(listen, count, ret_fds, ret_address, address_size, err);
     snprintf(ret_address, address_size, "%s", listen);
-    return bind_unix(listen, count, ret_fds, err);
+    return bind_unix(listen, count, ret_fds, ret_file, err);
 }
 
-void listen_remove(const char *listen)
+void listen_remove(const char *listen, const struct listen_file *file)
 {
-    if (strncmp(listen, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-        unlink(listen + strlen(UNIX_PREFIX));
+    const char *path = listen + strlen(UNIX_PREFIX);
+    struct stat now;
+
+    if (strncmp(listen, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0 && stat(path, &now) == 0 &&
+        now.st_dev == file->device && now.st_ino == file->inode)
+        unlink(path);
 }

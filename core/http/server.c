@@ -119,7 +119,7 @@ static int bind_loops(struct http_server *server, struct error *err)
 {
     int *fds = mem_array(server->count, sizeof(*fds));
     int r = listen_bind(server->options->config->listen, server->count, fds, server->address,
-                        sizeof(server->address), err);
+                        sizeof(server->address), &server->file, err);
 
     for (unsigned i = 0; i < server->count && r == 0; i++)
         server->loops[i].listen_fd = fds[i];
@@ -254,6 +254,8 @@ static bool run_until_signal(struct http_server *server, const sigset_t *signals
              NULL);
     wait_for_stop(server->options, signals);
     atomic_store(&server->stopping, true); /* readiness is red before anything closes */
+    /* As long as we listen nobody takes the path: from the drain on it may be a successor's. */
+    listen_remove(server->options->config->listen, &server->file);
     for (unsigned i = 0; i < server->count; i++)
         loop_post(server->loops[i].loop, event_loop_drain, &server->loops[i]);
     return join(server);
@@ -262,6 +264,7 @@ static bool run_until_signal(struct http_server *server, const sigset_t *signals
 static void abort_start(struct http_server *server)
 {
     set_state(server, SERVER_ABORTED);
+    listen_remove(server->options->config->listen, &server->file);
     join(server);
     for (unsigned i = 0; i < server->count; i++)
         close(server->loops[i].listen_fd);
@@ -305,7 +308,6 @@ int http_serve(const struct http_options *options, struct error *err)
         } else {
             abort_start(server);
         }
-        listen_remove(options->config->listen);
     }
     while (sigtimedwait(&signals, NULL, &now) > 0) /* an impatient second one */
         continue;

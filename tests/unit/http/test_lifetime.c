@@ -355,6 +355,37 @@ static void a_unix_socket_is_served_and_removed(void **state)
     rmdir(directory);
 }
 
+static void a_successor_keeps_the_unix_socket_while_the_other_drains(void **state)
+{
+    char directory[] = "/tmp/overread-successor-XXXXXX", path[64], listen[80];
+    struct fixture first, second;
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/s", directory);
+    snprintf(listen, sizeof(listen), "unix:%s", path);
+    init(&first);
+    first.config.listen = listen;
+    fixture_start(&first);
+    int fd = connect_and_send(&first, "GET /stubborn HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_true(wait_for(&waiting, 1));
+    fixture_signal(&first);
+    for (int ms = 0; ms < 5000 && access(path, F_OK) == 0; ms += 5)
+        usleep(5000);
+    assert_int_equal(access(path, F_OK), -1); /* before the drain, so that a front looks elsewhere */
+    fixture_init(&second, ROUTES);
+    second.config.listen = listen;
+    fixture_start(&second);
+    atomic_store(&go, true);
+    assert_int_equal(client_reply(fd, false).status, 200);
+    close(fd);
+    assert_int_equal(fixture_join(&first), 0);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(client_ask(&second, "GET /healthz HTTP/1.1\r\n").status, 200);
+    fixture_stop(&second);
+    rmdir(directory);
+}
+
 static void readiness_says_why_it_is_red(void **state)
 {
     struct fixture f;
@@ -481,6 +512,7 @@ int main(void)
         cmocka_unit_test(a_loop_that_cannot_start_stops_the_others_and_is_an_error),
         cmocka_unit_test(a_port_that_is_in_use_is_an_error),
         cmocka_unit_test(a_unix_socket_is_served_and_removed),
+        cmocka_unit_test(a_successor_keeps_the_unix_socket_while_the_other_drains),
         cmocka_unit_test(readiness_says_why_it_is_red),
         cmocka_unit_test(tls_offers_http1_only_and_promises_hsts),
         cmocka_unit_test(
