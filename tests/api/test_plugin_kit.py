@@ -172,7 +172,7 @@ def test_no_folder_is_left_behind(scaffold, tmp_path):
 
 # --- check: each seen failing ------------------------------------------------------------------------------------
 
-GRADE = "    if (!findings || !metric)\n        return OVERREAD_NO_MEMORY;\n"
+GRADE = "    if (!findings || !metrics)\n        return OVERREAD_NO_MEMORY;\n"
 FOUND = "    distance = distance_of(&truth->at, &answer->at);\n"
 ENTRY = "const overread_plugin *overread_plugin_entry(void)"
 # name: [(file, what stands there, what it becomes)], words of the failure

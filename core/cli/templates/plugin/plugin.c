@@ -163,20 +163,30 @@ static void mark_on_nothing(overread_finding *finding)
     finding->rule = "A mark in a normal image earns nothing.";
 }
 
+/* What statistics over many reads take: see reader_statistics in the manifest. */
+static void count(overread_metric *metric, const char *name, int value)
+{
+    metric->name = name;
+    metric->defined = 1;
+    metric->value_micro = (int64_t)value * 1000000;
+}
+
 static enum overread_status grade(const overread_host *host, const overread_input *input, overread_grade *ret)
 {
     struct read truth = read_of(input->truth, "centre"), answer = read_of(input->answer, "mark");
     overread_finding *findings = host->alloc(host->context, 2 * sizeof(*findings)); /* zeroed */
-    overread_metric *metric = host->alloc(host->context, sizeof(*metric));
+    overread_metric *metrics = host->alloc(host->context, 3 * sizeof(*metrics));
     enum overread_status status = OVERREAD_OK;
 
-    if (!findings || !metric)
+    if (!findings || !metrics)
         return OVERREAD_NO_MEMORY;
-    metric->name = "distance_px";
-    metric->reason = "the image is normal";
+    metrics[0].name = "distance_px";
+    metrics[0].reason = "the image is normal";
+    count(&metrics[1], "abnormal", truth.abnormal);
+    count(&metrics[2], "suspicion", answer.abnormal ? 2 : 1);
     decide(&findings[ret->finding_count++], &truth, &answer);
     if (truth.at.given) {
-        status = locate(host, input, &findings[ret->finding_count++], metric, &truth, &answer);
+        status = locate(host, input, &findings[ret->finding_count++], &metrics[0], &truth, &answer);
     } else if (answer.at.given) {
         mark_on_nothing(&findings[ret->finding_count++]);
     }
@@ -186,8 +196,8 @@ static enum overread_status grade(const overread_host *host, const overread_inpu
     }
     ret->correct = ret->points_milli == ret->max_points_milli;
     ret->findings = findings;
-    ret->metrics = metric;
-    ret->metric_count = 1;
+    ret->metrics = metrics;
+    ret->metric_count = 3;
     return status;
 }
 
