@@ -115,7 +115,11 @@ END $$;
 
 -- Whoever asks learns nothing: for an address that has an account the same rows are written as for one that has none; only
 -- the mails differ. A mail whose ticket is void (or none) is not sent.
-CREATE FUNCTION nowhere() RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT '00000000-0000-0000-0000-000000000000'::uuid $$;
+CREATE FUNCTION mail_queue_or_not(known people, address text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT CASE WHEN known.person_id IS NOT NULL
+                THEN mail_queue('account_exists', address, NULL, NULL, jsonb_build_object('name', known.name))
+                ELSE mail_queue('account', address, NULL, NULL, '{}', '00000000-0000-0000-0000-000000000000') END $$;
 
 -- Nothing of a person exists until the link is used; the password's hash waits in the ticket. When somebody else's sign-up
 -- for the address is open already, neither password is taken: who reads the mailbox chooses one by a further mail, and nobody
@@ -136,8 +140,7 @@ BEGIN
                        detail = CASE WHEN known.person_id IS NOT NULL THEN '{}' ELSE detail END WHERE ticket_id = made;
     UPDATE tickets SET detail = '{}'
         WHERE lower(email) = lower(address) AND kind = 'account' AND used_at IS NOT NULL AND detail <> '{}';
-    PERFORM mail_queue('account_exists', address, NULL, NULL, jsonb_build_object('name', coalesce(known.name, name)),
-                       CASE WHEN known.person_id IS NULL THEN nowhere() END);
+    PERFORM mail_queue_or_not(known, address);
 END $$;
 
 -- A link that proves an address was followed: of a sign-up (person and tenant are made) or of a new address.
@@ -315,8 +318,7 @@ BEGIN
     UPDATE tickets SET used_at = now() WHERE person_id = me.person_id AND kind = 'email' AND used_at IS NULL;
     made := ticket_open('email', 'email_change', NULL, me.person_id, address, '24 hours', jsonb_build_object('name', me.name));
     UPDATE tickets SET used_at = CASE WHEN other.person_id IS NOT NULL THEN now() END WHERE ticket_id = made;
-    PERFORM mail_queue('account_exists', address, NULL, NULL, jsonb_build_object('name', coalesce(other.name, me.name)),
-                       CASE WHEN other.person_id IS NULL THEN nowhere() END);
+    PERFORM mail_queue_or_not(other, address);
     PERFORM mail_queue('email_changed_notice', me.email, NULL, me.person_id, jsonb_build_object('name', me.name));
     PERFORM audit_everywhere(me.person_id, 'email.change_requested');
 END $$;
