@@ -14,6 +14,7 @@
 #include "identity/accounts.h"
 #include "identity/api_tokens.h"
 #include "identity/identity.h"
+#include "identity/second_factor.h"
 #include "identity/vault.h"
 #include "jobs/jobs.h"
 #include "jobs/thread_pool.h"
@@ -36,20 +37,21 @@ static const struct http_route own_routes[] = {
 };
 
 const struct http_route *const cli_routes[] = {
-    own_routes,   identity_routes, accounts_routes, api_token_routes,  support_routes, tenancy_routes,
-    audit_routes, library_routes,  reading_routes,  scoreboard_routes, NULL,
+    own_routes,     identity_routes, accounts_routes, api_token_routes, second_factor_routes, support_routes,
+    tenancy_routes, audit_routes,    library_routes,  reading_routes,   scoreboard_routes,    NULL,
 };
 
 const struct db_statement *const cli_statements[] = {
-    identity_statements, accounts_statements, api_tokens_statements, support_statements,    tenancy_statements,
-    audit_statements,    library_statements,  reading_statements,    scoreboard_statements, jobs_statements,
-    NULL,
+    identity_statements, accounts_statements,   api_tokens_statements, second_factor_statements,
+    support_statements,  tenancy_statements,    audit_statements,      library_statements,
+    reading_statements,  scoreboard_statements, jobs_statements,       NULL,
 };
 
-static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &accounts_housekeeping_job, NULL};
+static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job,
+                                                   &accounts_housekeeping_job, NULL};
 
-/* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is asked for
- * /metrics or /readyz answers for all. */
+/* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is
+ * asked for /metrics or /readyz answers for all. */
 struct loop_rooms {
     struct db *db;
     struct grading *grading;
@@ -81,8 +83,8 @@ static void take_snapshot(void *arg)
     loop_timer_start(r->loop, &r->snapshot, SNAPSHOT_MS, take_snapshot, r);
 }
 
-/* SIGHUP, and `overread plugin reload` on any node: http's waiting thread has the time for it, and many signals that
- * come at once are one. */
+/* SIGHUP, and `overread plugin reload` on any node: http's waiting thread has the time for it, and many
+ * signals that come at once are one. */
 static void reload_plugins(void *arg)
 {
     struct error err = {0};
@@ -158,8 +160,8 @@ static bool ready(void *arg, char *why, size_t why_size)
 static void metric(struct buffer *out, const char *name, const char *type, const char *help, uint64_t value)
 {
     bool counter = strcmp(type, "counter") == 0;
-    buffer_printf(out, "# TYPE %s %s\n# HELP %s %s\n%s%s %llu\n", name, type, name, help, name, counter ? "_total" : "",
-                  (unsigned long long)value);
+    buffer_printf(out, "# TYPE %s %s\n# HELP %s %s\n%s%s %llu\n", name, type, name, help, name,
+                  counter ? "_total" : "", (unsigned long long)value);
 }
 
 static void metrics(void *arg, struct buffer *out)
@@ -185,14 +187,18 @@ static void metrics(void *arg, struct buffer *out)
     }
     metric(out, "overread_db_statements", "counter", "Statements sent to the database.", db.sent);
     metric(out, "overread_db_failures", "counter", "Statements that failed.", db.failed);
-    metric(out, "overread_db_dropped", "counter", "Statements dropped before sending: the request was gone.", db.dropped);
-    metric(out, "overread_db_refused", "counter", "Statements refused: queue full or database away.", db.refused);
+    metric(out, "overread_db_dropped", "counter", "Statements dropped before sending: the request was gone.",
+           db.dropped);
+    metric(out, "overread_db_refused", "counter", "Statements refused: queue full or database away.",
+           db.refused);
     metric(out, "overread_db_connections", "gauge", "Connections up.", db.connected);
     metric(out, "overread_db_waiting", "gauge", "Statements waiting to be sent.", db.waiting);
     metric(out, "overread_grades", "counter", "Grades made by workers.", grading.grades);
-    metric(out, "overread_grade_retries", "counter", "Grades tried again after a worker was lost.", grading.retries);
+    metric(out, "overread_grade_retries", "counter", "Grades tried again after a worker was lost.",
+           grading.retries);
     metric(out, "overread_grade_failures", "counter", "Grades that no worker could make.", grading.failures);
-    metric(out, "overread_grader_workers_started", "counter", "Worker processes started.", grading.workers_started);
+    metric(out, "overread_grader_workers_started", "counter", "Worker processes started.",
+           grading.workers_started);
     metric(out, "overread_grader_workers_lost", "counter", "Worker processes that died or were ended.",
            grading.workers_lost);
 }
@@ -204,8 +210,8 @@ static void log_plugins(void)
     int count = grading_plugins(arena, &plugins);
     for (int i = 0; i < count; i++)
         if (!plugins[i]->broken) /* the registry has named those */
-            log_line(LOG_LEVEL_INFO, "plugin", "plugin", plugins[i]->id, "version", plugins[i]->version, "sha256",
-                     plugins[i]->sha256, "signed_by", plugins[i]->signed_by, NULL);
+            log_line(LOG_LEVEL_INFO, "plugin", "plugin", plugins[i]->id, "version", plugins[i]->version,
+                     "sha256", plugins[i]->sha256, "signed_by", plugins[i]->signed_by, NULL);
     arena_destroy(arena);
 }
 

@@ -1,0 +1,251 @@
+"""Authenticator apps and recovery codes, with oathtool as the app."""
+import subprocess
+import time
+
+import pytest
+
+
+def code_of(secret, offset=0):
+    """The app's code now, or some steps of 30 seconds off. Never one that is about to end."""
+    if offset == 0 and time.time() % 30 > 27:
+        time.sleep(3.5)
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time.time() + 30 * offset))
+    return subprocess.run(["oathtool", "--totp", "--base32", f"--now={when}", secret], check=True, capture_output=True,
+                          text=True).stdout.strip()
+
+
+def enrol(http):
+    """Adds an app: its secret, and the reply to its first code."""
+    secret = http.post("/v1/me/totp").json()["secret"]
+    confirmed = http.post("/v1/me/totp/confirmation", json={"code": code_of(secret, -1)})
+    assert confirmed.status_code == 201, confirmed.text
+    return secret, confirmed.json()
+
+
+@pytest.fixture
+def trust(tenant):
+    return tenant("administrator", "trainee")
+
+
+@pytest.fixture
+def armed(server, trust):
+    """A trainee who has an app: .secret, .codes (recovery)."""
+    person = trust["trainee"]
+    with server.client(person.token) as http:
+        person.secret, reply = enrol(http)
+    person.codes = reply["recovery_codes"]
+    return person
+
+
+def pending(server, person):
+    """A session of which only the password was shown."""
+    session = person.login()
+    assert session["stage"] == "second_factor"
+    return session, server.client(session["token"])
+
+
+def test_an_app_is_added_with_its_first_code_and_the_session_goes_on_under_a_new_token(server, trust, client):
+    http = client(trust["trainee"])
+    begun = http.post("/v1/me/totp")
+    assert begun.status_code == 201
+    offer = begun.json()
+    assert offer["uri"].startswith("otpauth://totp/Overread:") and offer["secret"] in offer["uri"]
+    assert offer["qr_svg"].startswith("<svg ")
+    assert http.get("/v1/me/second-factors").json()["totp"] is None, "not before a code was shown"
+    confirmed = http.post("/v1/me/totp/confirmation", json={"code": code_of(offer["secret"])}).json()
+    assert confirmed["stage"] == "full" and confirmed["methods"] == ["password", "totp"]
+    assert len(set(confirmed["recovery_codes"])) == 10
+    assert http.get("/v1/session").status_code == 401, "the old token is void"
+    with server.client(confirmed["token"]) as moved:
+        factors = moved.get("/v1/me/second-factors").json()
+    assert factors["totp"] and factors["recovery_codes_left"] == 10 and not factors["required"]
+
+
+def test_the_qr_code_says_the_uri(trust, client, tmp_path):
+    import shutil
+    if not (shutil.which("zbarimg") and shutil.which("rsvg-convert")):
+        pytest.skip("zbarimg and rsvg-convert are not here to read it")
+    offer = client(trust["trainee"]).post("/v1/me/totp").json()
+    svg, png = tmp_path / "qr.svg", tmp_path / "qr.png"
+    svg.write_text(offer["qr_svg"])
+    subprocess.run(["rsvg-convert", "-w", "400", svg, "-o", png], check=True)
+    read = subprocess.run(["zbarimg", "-q", "--raw", png], check=True, capture_output=True, text=True).stdout.strip()
+    assert read == offer["uri"]
+
+
+def test_with_an_app_the_password_alone_reaches_nothing(server, armed, trust):
+    session, http = pending(server, armed)
+    assert session["second_factors"] == ["recovery_code", "totp"]
+    for method, path in (("GET", "/v1/cases"), ("GET", "/v1/tenant"), ("GET", "/v1/sessions"), ("POST", "/v1/me/tokens"),
+                         ("DELETE", "/v1/me/totp"), ("POST", "/v1/me/recovery-codes")):
+        body = {"json": {"name": "x", "scopes": ["cases:read"]}} if path.endswith("tokens") else {}
+        reply = http.request(method, path, **body)
+        assert (reply.status_code, reply.json()["code"]) == (403, "second_factor_required"), path
+    for path in ("/v1/me/totp", "/v1/me/totp/confirmation"):
+        body = {"json": {"code": "123456"}} if path.endswith("confirmation") else {}
+        assert http.post(path, **body).json()["code"] == "second_factor_required", path
+
+
+def test_the_code_opens_the_rest_under_a_new_token(server, armed):
+    session, http = pending(server, armed)
+    done = http.post("/v1/session/totp", json={"code": code_of(armed.secret)})
+    assert done.status_code == 200, done.text
+    assert done.json()["stage"] == "full" and done.json()["token"] != session["token"]
+    assert http.get("/v1/session").status_code == 401
+    with server.client(done.json()["token"]) as full:
+        assert full.get("/v1/cases").status_code == 200
+
+
+def test_checklist_second_factor_a_code_works_once(server, armed):
+    code = code_of(armed.secret)
+    _, first = pending(server, armed)
+    _, second = pending(server, armed)
+    assert first.post("/v1/session/totp", json={"code": code}).status_code == 200
+    again = second.post("/v1/session/totp", json={"code": code})
+    assert (again.status_code, again.json()["code"]) == (422, "code_wrong")
+    before = second.post("/v1/session/totp", json={"code": code_of(armed.secret, -1)})
+    assert before.status_code == 422, "nor does the one before it any more"
+
+
+def test_two_at_once_with_one_code_are_one(server, armed):
+    import threading
+    code, sessions = code_of(armed.secret), [pending(server, armed)[1] for _ in range(6)]
+    results = []
+    threads = [threading.Thread(target=lambda h=h: results.append(h.post("/v1/session/totp", json={"code": code}).status_code))
+               for h in sessions[:4]]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results).count(200) == 1, results
+
+
+@pytest.mark.parametrize("code", ["000000", "12345", "1234567", "abcdef", "", "１２３４５６"])
+def test_a_wrong_code_is_refused_at_its_field(server, armed, code):
+    _, http = pending(server, armed)
+    reply = http.post("/v1/session/totp", json={"code": code})
+    assert (reply.status_code, reply.json()["field"]) == (422, "/code")
+
+
+def test_checklist_second_factor_codes_cannot_be_guessed_fast(server, armed):
+    _, http = pending(server, armed)
+    statuses = [http.post("/v1/session/totp", json={"code": f"{n:06}"}).status_code for n in range(12)]
+    assert 429 in statuses
+    slow = http.post("/v1/session/totp", json={"code": code_of(armed.secret)})
+    assert slow.status_code == 429 and int(slow.headers["retry-after"]) >= 1
+    _, other = pending(server, armed)
+    assert other.post("/v1/session/totp", json={"code": "123456"}).status_code == 429, "a new session is the same person"
+
+
+def test_checklist_second_factor_recovery_codes_are_single_use_and_stored_hashed(server, pg, armed):
+    code = armed.codes[0]
+    stored = pg.query("SELECT encode(code_hash, 'hex') FROM recovery_codes WHERE person_id = %s", (armed.id,))
+    assert len(stored) == 10 and not any(code.replace("-", "") in row[0] for row in stored)
+    _, http = pending(server, armed)
+    used = http.post("/v1/session/recovery-code", json={"code": code.lower().replace("-", " ")})
+    assert used.status_code == 200 and used.json()["methods"] == ["password", "recovery_code"]
+    _, other = pending(server, armed)
+    again = other.post("/v1/session/recovery-code", json={"code": code})
+    assert (again.status_code, again.json()["code"]) == (422, "code_wrong")
+    with server.client(used.json()["token"]) as full:
+        assert full.get("/v1/me/second-factors").json()["recovery_codes_left"] == 9
+        renewed = full.post("/v1/me/recovery-codes").json()["recovery_codes"]
+    assert len(renewed) == 10 and not set(renewed) & set(armed.codes)
+    assert other.post("/v1/session/recovery-code", json={"code": armed.codes[1]}).status_code == 422
+    assert other.post("/v1/session/recovery-code", json={"code": renewed[1]}).status_code == 200
+
+
+def test_checklist_second_factor_the_seed_is_encrypted_at_rest(pg, armed):
+    import base64
+    sealed = pg.query("SELECT seed FROM totp WHERE person_id = %s", (armed.id,))[0][0]
+    seed = base64.b32decode(armed.secret)
+    assert seed not in base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4)) and armed.secret not in sealed
+
+
+def test_a_seed_of_somebody_else_does_not_open(server, pg, armed, trust):
+    other = trust.add("trainee")
+    with server.client(other.token) as http:
+        enrol(http)
+    pg.query("UPDATE totp SET seed = (SELECT seed FROM totp WHERE person_id = %s) WHERE person_id = %s", (armed.id, other.id))
+    _, http = pending(server, other)
+    assert http.post("/v1/session/totp", json={"code": code_of(armed.secret)}).status_code == 503
+
+
+def test_without_the_operators_key_no_app_can_be_added(server_with, trust):
+    bare = server_with(secret_key="")
+    with bare.client(trust["trainee"].token) as http:
+        reply = http.post("/v1/me/totp")
+    assert (reply.status_code, reply.json()["code"]) == (503, "secret_key_missing")
+
+
+def test_a_key_that_was_renewed_opens_old_secrets_and_seals_new_ones(server, server_with, armed, tmp_path):
+    import secrets
+    from pathlib import Path
+    old = Path(server.config["secret_key"]).read_text()
+    keys = tmp_path / "keys"
+    keys.write_text(secrets.token_hex(32) + "\n" + old)
+    renewed = server_with(secret_key=keys)
+    session = armed.login()
+    with renewed.client(session["token"]) as http:
+        assert http.post("/v1/session/totp", json={"code": code_of(armed.secret)}).status_code == 200
+
+
+def test_checklist_second_factor_a_tenant_can_require_it(server, pg, trust):
+    pg.query("UPDATE tenants SET second_factor = 'required' WHERE tenant_id = %s", (trust.id,))
+    session = trust["trainee"].login()
+    assert session["stage"] == "enrolment"
+    with server.client(session["token"]) as http:
+        refused = http.get("/v1/cases")
+        assert (refused.status_code, refused.json()["code"]) == (403, "enrolment_required")
+        _, confirmed = enrol(http)
+    assert confirmed["stage"] == "full"
+    with server.client(confirmed["token"]) as http:
+        assert http.get("/v1/cases").status_code == 200
+        removed = http.delete("/v1/me/totp")
+        assert (removed.status_code, removed.json()["code"]) == (409, "second_factor_required")
+
+
+def test_removing_the_app_removes_the_recovery_codes_and_the_second_step(server, pg, armed):
+    _, http = pending(server, armed)
+    done = http.post("/v1/session/totp", json={"code": code_of(armed.secret)}).json()
+    with server.client(done["token"]) as full:
+        assert full.delete("/v1/me/totp").status_code == 204
+        assert full.delete("/v1/me/totp").status_code == 404
+    assert pg.query("SELECT count(*) FROM recovery_codes WHERE person_id = %s", (armed.id,)) == [(0,)]
+    assert armed.login()["stage"] == "full"
+
+
+def test_an_old_session_may_not_change_second_factors(pg, trust, client):
+    http = client(trust["trainee"])
+    assert http.post("/v1/me/totp").status_code == 201
+    pg.query("UPDATE sessions SET created_at = now() - interval '16 minutes' WHERE person_id = %s", (trust["trainee"].id,))
+    reply = http.post("/v1/me/totp")
+    assert (reply.status_code, reply.json()["code"]) == (403, "sign_in_again")
+
+
+def test_a_second_app_is_refused_while_there_is_one(server, armed):
+    _, http = pending(server, armed)
+    done = http.post("/v1/session/totp", json={"code": code_of(armed.secret)}).json()
+    with server.client(done["token"]) as full:
+        reply = full.post("/v1/me/totp")
+    assert (reply.status_code, reply.json()["code"]) == (409, "totp_exists")
+
+
+def test_the_person_is_told_by_mail_and_the_tenant_by_its_record(server, armed, trust, client, mailbox):
+    assert "authenticator app was added" in mailbox.wait(armed.email).text
+    actions = [e["action"] for e in client(trust["administrator"]).get("/v1/audit").json()["items"]]
+    assert "second_factor.added" in actions
+
+
+def test_in_a_cookie_session_the_new_token_is_a_cookie_and_never_shown(server_with, armed):
+    origin = {"Origin": "https://learn.example.org", "X-Overread": "1"}
+    with server_with(public_url="https://learn.example.org", cookie_secure="off").client() as browser:
+        opened = browser.post("/v1/sessions", json={"email": armed.email, "password": armed.password, "cookie": True,
+                                                    "tenant": armed.tenant.slug})
+        assert opened.json()["stage"] == "second_factor" and "token" not in opened.json()
+        before = browser.cookies["overread"]
+        done = browser.post("/v1/session/totp", json={"code": code_of(armed.secret)}, headers=origin)
+        assert done.status_code == 200 and "token" not in done.json()
+        assert browser.cookies["overread"] != before
+        seen = browser.get("/v1/cases")
+        assert seen.status_code == 200, seen.text
