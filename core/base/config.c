@@ -48,6 +48,8 @@ static const struct key keys[] = {
     KEY(cors_origins, KIND_TEXT, "", 0, 0,
         "origins of other sites whose pages may call with credentials, with blanks between; empty: none"),
     KEY(threads, KIND_NUMBER, "0", 0, 256, "event loops; 0: one a core"),
+    KEY(connections_max, KIND_NUMBER, "2304", 1, 65536,
+        "of clients; more than a front opens (2048), and times 2 MiB no more than there is memory"),
     KEY(database_read_connections, KIND_NUMBER, "2", 1, 64, "per event loop"),
     KEY(database_write_connections, KIND_NUMBER, "4", 1, 64, "per event loop"),
     KEY(database_queue, KIND_NUMBER, "1024", 1, 65536, "statements that may wait, per event loop and lane"),

@@ -18,6 +18,7 @@ struct config {
     const char *public_url;     /* exact Origin that browsers send, "" = derive from listen */
     const char *cors_origins;   /* origins of other sites whose pages may call; "" = none */
     int threads;                /* event loops; 0: one a core */
+    int connections_max;        /* of clients, all loops together: 2304; 0: as many as descriptors allow */
     int database_read_connections, database_write_connections; /* per loop: 2 and 4 */
     int database_queue;         /* bound of waiting statements per loop and lane: 1024 */
     const char *state_dir;      /* var/: images by content hash */

@@ -46,6 +46,7 @@ static void on_connection_closed(void *arg)
     struct http_loop *loop = arg;
 
     loop->connections--;
+    atomic_fetch_sub(&loop->server->connections, 1);
     metrics_add(&loop->metrics.connections, -1);
 }
 
@@ -67,9 +68,16 @@ static bool accept_one(struct http_loop *loop)
     sock->on_close.cb = on_connection_closed;
     sock->on_close.data = loop;
     loop->connections++;
+    atomic_fetch_add(&loop->server->connections, 1);
     metrics_add(&loop->metrics.connections, 1);
     h2o_accept(&loop->accept, sock);
     return true;
+}
+
+/* Loops that look at once may each let one in too many. */
+static bool is_full(const struct http_loop *loop)
+{
+    return atomic_load(&loop->server->connections) >= loop->server->connections_max;
 }
 
 static void on_accept(h2o_socket_t *listener, const char *err)
@@ -79,7 +87,7 @@ static void on_accept(h2o_socket_t *listener, const char *err)
     if (err)
         return;
     for (int i = 0; i < ACCEPTS_AT_ONCE; i++) {
-        if (loop->connections >= loop->connections_max) {
+        if (is_full(loop)) {
             pause_accepting(loop);
             return;
         }
@@ -96,7 +104,7 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 /* Who has connected before the stop is still served; closing the listener would reset them. */
 static void close_listener(struct http_loop *loop)
 {
-    while (loop->connections < loop->connections_max && accept_one(loop))
+    while (!is_full(loop) && accept_one(loop))
         continue;
     loop_timer_stop(&loop->accept_again);
     h2o_socket_close(loop->listener);

@@ -36,7 +36,7 @@ struct http_loop {
     h2o_accept_ctx_t accept;
     h2o_socket_t *listener, *inner;
     struct loop_timer accept_again;
-    unsigned connections, connections_max;
+    unsigned connections;
     unsigned in_flight;
     bool draining;
     uint64_t deadline_ns;    /* of the drain */
@@ -66,6 +66,8 @@ struct http_server {
     pthread_cond_t changed;
     enum { SERVER_STARTING, SERVER_RUNNING, SERVER_ABORTED } state;
     atomic_bool stopping;
+    atomic_uint connections; /* of all loops */
+    unsigned connections_max, files_max; /* of all loops; of each */
 };
 
 struct http_field {

@@ -9,6 +9,7 @@
 #define LOOPS_MAX 256
 #define FD_LIMIT 65536
 #define BACKLOG 4096
+#define BODY_SLACK ((size_t)128 * 1024)
 
 /* --- Configuration of libh2o --------------------------------------------------------------------------- */
 
@@ -30,7 +31,14 @@ static void add_filter(h2o_pathconf_t *path)
 }
 
 /* One catch-all path with a handler of ours; libh2o's fallback path is left for what it refuses by itself.
- * Its limit of a body is above ours so that ours is answered with a problem, and over HTTP/2 is not retried.
+ * Its limit of a body is a little above ours: what is slightly too large is answered with a problem, and the rest is not
+ * read at all. (Over HTTP/2 that is a refused stream, which clients may try again.)
+ *
+ * What clients can make this process hold is bounded. libh2o reads head and body into one buffer that doubles, up to
+ * twice their size; a whole body is copied once more for its handler. So a connection of HTTP/1.1 costs at most
+ * 2 x (largest body + BODY_SLACK + 100 KiB of head) + largest body, and less while a file is sent: with the routes' largest
+ * body of 512 KiB 2 MiB, and with connections_max of 2304 4.6 GiB, if every one of them sends the largest body at the same
+ * time, which a front does not let one client do. Over HTTP/2 each of 32 streams counts as a connection of HTTP/1.1.
  */
 static void configure(struct http_server *server)
 {
@@ -39,15 +47,14 @@ static void configure(struct http_server *server)
     size_t limit = (size_t)config->body_limit, largest = largest_body(server);
 
     h2o_config_init(conf);
-    /* An eighth of the descriptors that connections leave. */
-    conf->filecache.capacity = server->loops[0].connections_max / 24 + 1;
+    conf->filecache.capacity = server->files_max;
     conf->server_name = h2o_iovec_init("", 0);
     conf->http1.req_timeout = (uint64_t)config->request_timeout_ms;
     conf->http1.upgrade_to_http2 = config->http2;
     conf->handshake_timeout = (uint64_t)config->request_timeout_ms;
     conf->http2.idle_timeout = (uint64_t)config->request_timeout_ms;
     conf->http2.max_concurrent_requests_per_connection = 32;
-    conf->max_request_entity_size = (largest < limit ? largest : limit) * 4 + 65536;
+    conf->max_request_entity_size = (largest < limit ? largest : limit) + BODY_SLACK;
     h2o_hostconf_t *host = h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_pathconf_t *path = h2o_config_register_path(host, "/", 0);
     h2o_create_handler(path, sizeof(h2o_handler_t))->on_req = request_on_h2o;
@@ -58,10 +65,11 @@ static void configure(struct http_server *server)
 
 /* --- Process ------------------------------------------------------------------------------------------- */
 
-/* Raises the soft limit of descriptors; what remains for clients, with a quarter kept for files, database,
- * graders. */
-static unsigned connections_for(unsigned loops)
+/* Raises the soft limit of descriptors: a quarter of them is kept for files, database, graders, and an eighth of that for
+ * the files which the loops keep open. */
+static void share_descriptors(struct http_server *server)
 {
+    unsigned wanted = (unsigned)server->options->config->connections_max;
     struct rlimit limit = {0};
 
     getrlimit(RLIMIT_NOFILE, &limit);
@@ -71,8 +79,9 @@ static unsigned connections_for(unsigned loops)
         getrlimit(RLIMIT_NOFILE, &limit);
     }
     rlim_t usable = limit.rlim_cur > FD_LIMIT ? FD_LIMIT : limit.rlim_cur;
-    unsigned each = (unsigned)(usable - usable / 4) / loops;
-    return each > 0 ? each : 1;
+    unsigned most = (unsigned)(usable - usable / 4);
+    server->connections_max = wanted > 0 && wanted < most ? wanted : most;
+    server->files_max = (unsigned)(usable / 32) / server->count + 1;
 }
 
 static void own_signals(const struct http_options *options, sigset_t *ret)
@@ -129,8 +138,7 @@ static int bind_loops(struct http_server *server, struct error *err)
 
 static void create_loops(struct http_server *server)
 {
-    unsigned connections = connections_for(server->count);
-
+    share_descriptors(server);
     server->loops = mem_array(server->count, sizeof(*server->loops));
     server->metrics = mem_array(server->count, sizeof(const struct metrics *));
     for (unsigned i = 0; i < server->count; i++) {
@@ -138,7 +146,6 @@ static void create_loops(struct http_server *server)
         loop->server = server;
         loop->index = i;
         loop->listen_fd = -1;
-        loop->connections_max = connections;
         metrics_init(&loop->metrics, router_count(server->router));
         server->metrics[i] = &loop->metrics;
     }

@@ -59,6 +59,7 @@ static void without_a_file_there_are_the_defaults(void **state)
     assert_false(config.http2);
     assert_true(config.cookie_secure);
     assert_int_equal(config.threads, 0);
+    assert_int_equal(config.connections_max, 2304);
     assert_int_equal(config.database_read_connections, 2);
     assert_int_equal(config.database_write_connections, 4);
     assert_int_equal(config.database_queue, 1024);

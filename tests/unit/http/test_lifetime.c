@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -212,6 +213,29 @@ static void beyond_the_cap_of_waiting_requests_a_client_is_told_to_retry(void **
 }
 
 /* --- Stopping ------------------------------------------------------------------------------------------ */
+
+static void beyond_the_cap_of_connections_a_client_waits_for_a_place(void **state)
+{
+    struct fixture f;
+    int fds[5];
+
+    (void)state;
+    init(&f);
+    f.config.connections_max = 4;
+    f.config.threads = 1;
+    fixture_start(&f);
+    for (int i = 0; i < 5; i++)
+        fds[i] = connect_and_send(&f, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(client_reply(fds[i], false).status, 200);
+    struct pollfd answer = {.fd = fds[4], .events = POLLIN};
+    assert_int_equal(poll(&answer, 1, 300), 0);
+    close(fds[0]);
+    assert_int_equal(client_reply(fds[4], false).status, 200);
+    for (int i = 1; i < 5; i++)
+        close(fds[i]);
+    fixture_stop(&f);
+}
 
 static void a_stop_finishes_what_was_accepted_and_refuses_what_is_new(void **state)
 {
@@ -507,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_reply_after_the_client_is_gone_does_no_harm),
         cmocka_unit_test(a_client_that_has_sent_more_is_not_gone),
         cmocka_unit_test(beyond_the_cap_of_waiting_requests_a_client_is_told_to_retry),
+        cmocka_unit_test(beyond_the_cap_of_connections_a_client_waits_for_a_place),
         cmocka_unit_test(a_stop_finishes_what_was_accepted_and_refuses_what_is_new),
         cmocka_unit_test(every_loop_starts_and_stops_once),
         cmocka_unit_test(a_loop_that_cannot_start_stops_the_others_and_is_an_error),

@@ -351,6 +351,16 @@ static void a_body_beyond_all_limits_ends_the_connection(void **state)
     close(fd);
 }
 
+static void a_body_far_beyond_the_limit_is_not_even_read(void **state)
+{
+    (void)state;
+    int fd = client_connect(&server);
+    client_send(fd, "POST /large HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n"); /* the limit is 65536 */
+    assert_int_equal(client_reply(fd, false).status, 413);
+    assert_true(client_ended(fd));
+    close(fd);
+}
+
 static void a_chunked_body_is_read_whole(void **state)
 {
     (void)state;
@@ -749,6 +759,7 @@ int main(void)
         cmocka_unit_test(an_unknown_or_doubled_parameter_is_named),
         cmocka_unit_test(a_body_beyond_the_routes_limit_gets_413_and_the_connection_lives),
         cmocka_unit_test(a_body_beyond_all_limits_ends_the_connection),
+        cmocka_unit_test(a_body_far_beyond_the_limit_is_not_even_read),
         cmocka_unit_test(a_chunked_body_is_read_whole),
         cmocka_unit_test(a_client_that_expects_100_is_told_to_continue),
         cmocka_unit_test(a_body_where_none_is_taken_gets_400),
