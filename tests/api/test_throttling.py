@@ -6,10 +6,18 @@ import time
 
 import pytest
 
-from support.accounts import account, address, password, sign_in, sign_up, somewhere
+from support.accounts import account, address, hold_mail, password, release_mail, sign_in, sign_up, somewhere
 from support.reads import assert_problem
 
 FREE = 5  # attempts on one account without delay: throttle_rule() in migrations/0008
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _outbox(_server, pg):
+    hold_mail(pg)
+    yield
+    pg.ensure_running()
+    release_mail(pg)
 
 
 @pytest.fixture

@@ -33,6 +33,18 @@ def token_of(pg, email, kind):
     return token
 
 
+def hold_mail(pg):
+    """Mails stay in the outbox, for tests that look at them there, until release_mail."""
+    pg.query("""CREATE FUNCTION test_hold_mail() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN NEW.run_after := now() + interval '1 day'; RETURN NEW; END $$;
+                CREATE TRIGGER test_hold_mail BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.kind = 'mail')
+                EXECUTE FUNCTION test_hold_mail()""")
+
+
+def release_mail(pg):
+    pg.query("DROP FUNCTION test_hold_mail CASCADE; DELETE FROM jobs WHERE kind = 'mail'")
+
+
 def mails_to(pg, email):
     """Templates of the mails in the outbox that would be sent: those without a ticket, or with an open one."""
     return [row[0] for row in pg.query(
