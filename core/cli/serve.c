@@ -19,12 +19,14 @@
 #include "jobs/jobs.h"
 #include "jobs/thread_pool.h"
 #include "library/library.h"
+#include "outbound/outbound.h"
 #include "reading/reading.h"
 #include "scoreboard/scoreboard.h"
 #include "tenancy/support.h"
 #include "tenancy/tenancy.h"
 
 enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, SNAPSHOT_MS = 250 };
+enum { MAILS_AT_ONCE = 2, OUTBOUND_THREADS = 8, OUTBOUND_QUEUE = 256 };
 
 static void openapi_get(struct http_request *req)
 {
@@ -44,9 +46,11 @@ const struct http_route *const cli_routes[] = {
 const struct db_statement *const cli_statements[] = {
     identity_statements, accounts_statements,   api_tokens_statements, second_factor_statements,
     support_statements,  tenancy_statements,    audit_statements,      library_statements,
-    reading_statements,  scoreboard_statements, jobs_statements,       NULL,
+    reading_statements,  scoreboard_statements, jobs_statements, outbound_statements,       NULL,
 };
 
+/* Mail has places of its own: while it waits for a stranger's server nothing else waits. */
+static const struct job_kind *const mail_kinds[] = {&outbound_mail_job, NULL};
 static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job,
                                                    &accounts_housekeeping_job, NULL};
 
@@ -55,7 +59,7 @@ static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_se
 struct loop_rooms {
     struct db *db;
     struct grading *grading;
-    struct jobs *jobs;
+    struct jobs *jobs, *mails;
     struct loop *loop;
     struct loop_timer snapshot;
     pthread_mutex_t lock; /* of what follows */
@@ -122,6 +126,7 @@ static int loop_start(void *arg, struct loop *loop, int index)
     rooms->grading = grading_create(loop, config->grader_workers);
     library_loop_start(rooms->db);
     rooms->jobs = jobs_create(loop, rooms->db, job_kinds, JOBS_AT_ONCE);
+    rooms->mails = jobs_create(loop, rooms->db, mail_kinds, MAILS_AT_ONCE);
     if (index == 0) /* one a process is enough */
         db_listen(rooms->db, "overread_plugins", plugins_notified, rooms);
     take_snapshot(rooms);
@@ -135,7 +140,9 @@ static void loop_stop(void *arg, struct loop *loop, int index)
     pthread_mutex_lock(&rooms->lock);
     rooms->running = false;
     pthread_mutex_unlock(&rooms->lock);
+    rooms->mails = jobs_destroy(rooms->mails);
     rooms->jobs = jobs_destroy(rooms->jobs);
+    outbound_stop();
     library_loop_stop();
     rooms->grading = grading_destroy(rooms->grading);
     rooms->db = db_destroy(rooms->db);
@@ -249,15 +256,17 @@ static int serve(struct cli *cli, int argc, char **argv)
     block_signals();
     config.allow_unsigned_plugins |= allow_unsigned;
     struct cli own = {.config = &config, .arena = cli->arena};
-    if (vault_init(&config, &err) < 0 || cli_load_plugins(&own, &err) < 0)
+    if (vault_init(&config, &err) < 0 || outbound_check(&config, &err) < 0 || cli_load_plugins(&own, &err) < 0)
         return cli_fail(&err);
     log_plugins();
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE);
+    struct thread_pool *strangers = thread_pool_create(OUTBOUND_THREADS, OUTBOUND_QUEUE);
     struct server *server = mem_alloc(sizeof(*server));
     server->config = &config;
     for (int i = 0; i < LOOPS_MAX; i++)
         pthread_mutex_init(&server->loops[i].lock, NULL);
+    outbound_init(&config, strangers);
     identity_init(&config, passwords);
     api_tokens_init(cli_routes);
     library_init(&config);
@@ -274,6 +283,8 @@ static int serve(struct cli *cli, int argc, char **argv)
     };
     int rc = http_serve(&http, &err);
     thread_pool_destroy(passwords);
+    outbound_stop();
+    thread_pool_destroy(strangers);
     grading_registry_unload();
     mem_free(server);
     return rc < 0 ? cli_fail(&err) : 0;

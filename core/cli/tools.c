@@ -7,6 +7,7 @@
 #include "db/migrate.h"
 #include "grading/grading.h"
 #include "library/demo.h"
+#include "outbound/outbound.h"
 #include "scoreboard/stats_json.h"
 
 static int migrate(struct cli *cli, int argc, char **argv)
@@ -54,6 +55,14 @@ static int check_database(const char *name, const char *conninfo, bool owner)
     return 0;
 }
 
+static int check_mail(const struct config *config)
+{
+    struct error err = {0};
+    bool bad = outbound_check(config, &err) < 0;
+    printf("mail: %s\n", bad ? err.detail : config->smtp_url[0] ? "good, as far as configured" : "no smtp_url: mails wait in the outbox");
+    return bad;
+}
+
 static int doctor(struct cli *cli, int argc, char **argv)
 {
     const struct cli_option none[] = {{0}};
@@ -63,6 +72,7 @@ static int doctor(struct cli *cli, int argc, char **argv)
     putchar('\n');
     int bad = check_database("database", cli->config->database, false);
     bad |= check_database("database_admin", cli->config->database_admin, true);
+    bad |= check_mail(cli->config);
     const char *weakness = grading_weakness();
     printf("graders: %s\n", weakness ? weakness : "confined by system call filters and Landlock");
     puts("plugins:");

@@ -1,3 +1,3 @@
 # pylint: disable=unused-import
-from support.fixtures import (_server, client, demo_cases, pg, pytest_runtest_makereport,  # noqa: F401
+from support.fixtures import (_server, client, demo_cases, mailbox, pg, pytest_runtest_makereport,  # noqa: F401
                               server, server_with, tenant)

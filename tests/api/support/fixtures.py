@@ -4,6 +4,7 @@ import pytest
 
 from support import cases as case_folders
 from support.cluster import Cluster
+from support.mail import Mailbox
 from support.people import Tenant
 from support.server import Server
 
@@ -19,8 +20,16 @@ def pg():
 
 
 @pytest.fixture(scope="session")
-def _server(pg):
-    server = Server(pg)
+def mailbox():
+    """Where all servers' mail goes: mailbox.wait(address) -> .subject, .text, .html, .link, .token."""
+    box = Mailbox().start()
+    yield box
+    box.stop()
+
+
+@pytest.fixture(scope="session")
+def _server(pg, mailbox):
+    server = Server(pg, **mailbox.config)
     try:
         server.cli("migrate")
         server.start()
@@ -41,14 +50,14 @@ def server(_server, pg):
 
 
 @pytest.fixture
-def server_with(_server, pg):
+def server_with(_server, pg, mailbox):
     """server_with(body_limit=2048, ...): one more server with that configuration, on the same database and images."""
     started = []
 
     def start(**config):
         wait = config.pop("ready", True)
         config.setdefault("state_dir", _server.config["state_dir"])
-        started.append(Server(pg, **config))
+        started.append(Server(pg, **{**mailbox.config, **config}))
         return started[-1].start(ready=wait)
 
     yield start
