@@ -18,10 +18,11 @@ CONFIG = Path(__file__).resolve().parents[2] / "ops/haproxy.cfg"
 START_SECONDS = 20
 RESETS = 2000
 SLOW_SECONDS = 0.2
+LARGE_BYTES = 1 << 18  # more than the front buffers for a client that takes nothing
 
 
 class Recorder(socketserver.ThreadingTCPServer):
-    """The server behind the front: notes every request it is sent. "/slow" takes a while."""
+    """The server behind the front: notes every request it is sent. "/slow" takes a while, "/large" has a large reply."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -59,10 +60,11 @@ class RecordingHandler(BaseHTTPRequestHandler):
         try:
             if self.path == "/slow":
                 time.sleep(SLOW_SECONDS)
+            reply = b"x" * LARGE_BYTES if self.path == "/large" else b"ok"
             self.send_response(200)
-            self.send_header("content-length", "2")
+            self.send_header("content-length", str(len(reply)))
             self.end_headers()
-            self.wfile.write(b"ok")
+            self.wfile.write(reply)
         finally:
             with server.lock:
                 server.at_once -= 1
@@ -140,8 +142,8 @@ class Front:
                 pass
             return reply
 
-    def get(self, path, **headers):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10,
+    def get(self, path, address="127.0.0.1", **headers):
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, source_address=(address, 0),
                                                  context=ssl._create_unverified_context())  # pylint: disable=W0212
         try:
             connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -265,9 +267,9 @@ def request_headers(path):
     return b"\x82\x87\x04" + bytes([len(path)]) + path + b"\x01\x09localhost"
 
 
-def http2(front):
+def http2(front, settings=b""):
     connection = front.connect("h2")
-    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+    connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, settings))
     return connection
 
 
@@ -321,3 +323,28 @@ def test_an_address_that_asks_too_often_is_told_to_wait(upstream, tmp_path):
         assert len(upstream.paths()) <= 21
     finally:
         front.stop()
+
+
+INITIAL_WINDOW_SIZE = 4
+
+
+def test_a_client_that_takes_no_replies_keeps_nobody_else_from_being_answered(upstream, tmp_path):
+    front, connections = Front(tmp_path, upstream), []
+    nothing = struct.pack(">HI", INITIAL_WINDOW_SIZE, 0)
+    try:
+        upstream.forget()
+        for _ in range(40):
+            connections.append(http2(front, nothing))
+            connections[-1].sendall(b"".join(frame(HEADERS, END_STREAM_AND_HEADERS, 2 * i + 1, request_headers(b"/large"))
+                                             for i in range(32)))
+        deadline = time.monotonic() + 10
+        while upstream.paths().count("/large") < 256 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert front.get("/other", address="127.0.0.2")[0] == 200
+        assert front.get("/more")[0] == 429
+        assert upstream.paths().count("/large") == 256, "what one address may wait for"
+    finally:
+        for connection in connections:
+            connection.close()
+        front.stop()
+    assert "/other" in upstream.paths() and "/more" not in upstream.paths()
