@@ -44,6 +44,8 @@ int http_body_json(struct http_request *req, json_t **ret, struct error *err);
  * gives them decoded; false when absent. */
 int http_body_form(struct http_request *req, struct error *err);
 bool http_form(const struct http_request *req, const char *name, struct text *ret);
+/* Idempotency-Key of a creating request: 1 to 255 printable ASCII characters, in the arena; NULL when there is none. */
+int http_idempotency_key(struct http_request *req, const char **ret, struct error *err);
 const char *http_request_id(const struct http_request *req);
 struct text http_peer(const struct http_request *req); /* address without port; X-Forwarded-For only from a
                                                           Unix socket or loopback front, its last element */

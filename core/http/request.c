@@ -527,6 +527,23 @@ bool http_form(const struct http_request *req, const char *name, struct text *re
     return find_pair(req->form, req->form_count, name, ret);
 }
 
+int http_idempotency_key(struct http_request *req, const char **ret, struct error *err)
+{
+    enum { KEY_MAX = 255 };
+    struct text key;
+    *ret = NULL;
+    if (!http_header(req, "idempotency-key", &key))
+        return 0;
+    bool printable = true;
+    for (size_t i = 0; i < key.len; i++)
+        printable &= key.p[i] >= ' ' && key.p[i] <= '~';
+    if (key.len < 1 || key.len > KEY_MAX || !printable)
+        return error_set(err, ERROR_UNPROCESSABLE, "bad_idempotency_key", "Idempotency-Key",
+                         "A key is 1 to %d printable ASCII characters.", KEY_MAX);
+    *ret = arena_copy(req->arena, key.p, key.len);
+    return 0;
+}
+
 const char *http_request_id(const struct http_request *req)
 {
     return req->id;
