@@ -62,6 +62,21 @@ static int tenant_resume(struct cli *cli, int argc, char **argv)
     return suspend(cli, argc, argv, false);
 }
 
+static int tenant_seats(struct cli *cli, int argc, char **argv)
+{
+    struct error err = {0};
+    const struct cli_option none[] = {{0}};
+    int first = cli_options(argc, argv, none);
+    if (first < 0 || first != argc - 2)
+        return 2;
+    struct db_session *admin = cli_admin(cli);
+    if (!admin)
+        return 1;
+    int rc = tenancy_seats(admin, cli->arena, argv[first], argv[first + 1], &err);
+    db_session_close(admin);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
+
 /* The first line of standard input: a password never stands on a command line. */
 static const char *password_from_stdin(char *line, int size)
 {
@@ -211,7 +226,8 @@ const struct cli_command cli_operator_commands[] = {
      tenant_create},
     {"tenant suspend", "SLUG", tenant_suspend},
     {"tenant resume", "SLUG", tenant_resume},
-    {"person add", "--tenant SLUG --email E --name N --role trainee[,educator,expert,administrator] [--password-stdin]",
+    {"tenant seats", "SLUG N|unlimited              how many seats the tenant has bought", tenant_seats},
+    {"person add", "--tenant SLUG --email E --name N --role trainee[,educator,expert,administrator,manager] [--password-stdin]",
      person_add},
     {"person must-change", "--email E                     ends the sessions; the next sign-in leads to a new password",
      person_must_change},

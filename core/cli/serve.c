@@ -21,7 +21,10 @@
 #include "library/library.h"
 #include "outbound/outbound.h"
 #include "reading/reading.h"
+#include "scoreboard/member_results.h"
 #include "scoreboard/scoreboard.h"
+#include "tenancy/invitations.h"
+#include "tenancy/members.h"
 #include "tenancy/support.h"
 #include "tenancy/tenancy.h"
 
@@ -39,23 +42,24 @@ static const struct http_route own_routes[] = {
 };
 
 const struct http_route *const cli_routes[] = {
-    own_routes,     identity_routes, accounts_routes, api_token_routes, second_factor_routes, support_routes,
-    tenancy_routes, audit_routes,    library_routes,  reading_routes,   scoreboard_routes,    NULL,
+    own_routes,   identity_routes, accounts_routes, api_token_routes,  support_routes, tenancy_routes,
+    audit_routes, library_routes,  reading_routes,  scoreboard_routes,
+    members_routes, cohorts_routes, invitations_routes, member_results_routes, second_factor_routes, NULL,
 };
 
 const struct db_statement *const cli_statements[] = {
-    identity_statements, accounts_statements,   api_tokens_statements, second_factor_statements,
-    support_statements,  tenancy_statements,    audit_statements,      library_statements,
-    reading_statements,  scoreboard_statements, jobs_statements, outbound_statements,       NULL,
+    identity_statements, accounts_statements, api_tokens_statements, support_statements,    tenancy_statements,
+    audit_statements,    library_statements,  reading_statements,    scoreboard_statements, jobs_statements, outbound_statements,
+    members_statements,  cohorts_statements,  invitations_statements, member_results_statements, second_factor_statements,
+    NULL,
 };
 
 /* Mail has places of its own: while it waits for a stranger's server nothing else waits. */
 static const struct job_kind *const mail_kinds[] = {&outbound_mail_job, NULL};
-static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job,
-                                                   &accounts_housekeeping_job, NULL};
+static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &accounts_housekeeping_job, NULL};
 
-/* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is
- * asked for /metrics or /readyz answers for all. */
+/* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is asked for
+ * /metrics or /readyz answers for all. */
 struct loop_rooms {
     struct db *db;
     struct grading *grading;

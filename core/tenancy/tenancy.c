@@ -1,5 +1,8 @@
 #include "tenancy/tenancy.h"
 
+#include <string.h>
+
+#include "tenancy/members_sql.h"
 #include "tenancy/tenancy_sql.h"
 
 int tenancy_create(struct db_session *admin, struct arena *arena, const struct tenant_new *tenant, const char **ret_id,
@@ -29,8 +32,19 @@ int tenancy_join(struct db_session *admin, struct arena *arena, const char *tena
                  const char *roles, struct error *err)
 {
     const struct db_result *res;
-    if (db_session_run(admin, arena, sql_membership_upsert, (const char *const[]){tenant_slug, person_id, roles}, &res,
-                       err) < 0)
+    return db_session_run(admin, arena, sql_member_put, (const char *const[]){tenant_slug, person_id, roles}, &res, err);
+}
+
+int tenancy_seats(struct db_session *admin, struct arena *arena, const char *tenant_slug, const char *seats, struct error *err)
+{
+    const struct db_result *res;
+    int64_t count;
+    if (strcmp(seats, "unlimited") == 0)
+        seats = NULL;
+    else if (text_to_int64(text_of(seats), 0, TENANCY_SEATS_MAX, &count) < 0)
+        return error_set(err, ERROR_INVALID, "out_of_range", "seats", "Seats are a number up to %d, or: unlimited.",
+                         TENANCY_SEATS_MAX);
+    if (db_session_run(admin, arena, sql_tenant_seats, (const char *const[]){tenant_slug, seats}, &res, err) < 0)
         return -1;
     return db_rows(res) ? 0 : no_such_tenant(tenant_slug, err);
 }

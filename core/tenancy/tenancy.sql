@@ -15,14 +15,10 @@ RETURNING tenant_id;
 -- lane: write
 SELECT audit($1::uuid, NULL, $2, $3);
 
--- name: membership_upsert
+-- name: member_put
 -- lane: write
-WITH m AS (
-    INSERT INTO memberships (tenant_id, person_id, roles)
-    SELECT tenant_id, $2::uuid, string_to_array($3, ',') FROM tenants WHERE slug = $1
-    ON CONFLICT (tenant_id, person_id) DO UPDATE SET roles = EXCLUDED.roles, until = NULL
-    RETURNING tenant_id, person_id)
-SELECT audit(tenant_id, NULL, 'member.added', person_id::text, jsonb_build_object('roles', $3)) FROM m;
+-- Operator. $1 tenant's slug, $2 person, $3 roles, comma-separated
+SELECT member_put($1, $2::uuid, string_to_array($3, ','));
 
 -- name: tenant_suspend
 -- lane: write
@@ -34,18 +30,14 @@ FROM t;
 
 -- name: tenant_show
 -- lane: read
-SELECT json_build_object('id', tenant_id, 'kind', kind, 'slug', slug, 'name', name, 'access_until', access_until,
-                         'session_idle_seconds', extract(epoch FROM session_idle)::int,
-                         'session_absolute_seconds', extract(epoch FROM session_absolute)::int,
-                         'members', (SELECT count(*) FROM memberships m
-                                     WHERE m.tenant_id = t.tenant_id AND (m.until IS NULL OR m.until > now())))
-FROM tenants t WHERE tenant_id = current_tenant();
+SELECT tenant_json();
 
 -- name: member_list
 -- lane: read
-SELECT p.person_id, json_build_object('person', p.person_id, 'name', p.name, 'email', p.email, 'roles', to_json(m.roles),
-                                      'since', m.since, 'until', m.until)
+-- $1 cohort, $2 active ones only or former ones only, $3 cursor, $4 limit + 1
+SELECT p.person_id, member_json(m, p)
 FROM memberships m JOIN people p USING (person_id)
-WHERE m.tenant_id = current_tenant() AND ($1::uuid IS NULL OR p.person_id > $1::uuid)
+WHERE m.tenant_id = current_tenant() AND ($1::uuid IS NULL OR m.cohort_id = $1::uuid)
+  AND ($2::boolean IS NULL OR is_active(m) = $2::boolean) AND ($3::uuid IS NULL OR p.person_id > $3::uuid)
 ORDER BY p.person_id
-LIMIT $2::int;
+LIMIT $4::int;
