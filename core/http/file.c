@@ -4,9 +4,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include "base/clock.h"
 
 #define CHUNK ((size_t)128 * 1024)
+/* A part that is not in memory is asked for, and looked for again after 1, 2, 4, 8, 16, 16... ms: a loop never waits for
+ * a disk that answers within a second. */
+#define AHEAD ((off_t)1024 * 1024)
+#define LOOKS_MAX 64
+#define LOOK_AGAIN_MS 16
 /* How long a file that was replaced or removed may still be served. */
 #define FILES_KEPT_NS ((uint64_t)1000 * 1000 * 1000)
 
@@ -17,10 +23,15 @@ struct sender {
     off_t offset;
     uint64_t left;
     char *chunk;
+    h2o_req_t *h2o;
+    struct loop *loop;
+    struct loop_timer timer;
+    unsigned looks; /* in a row that found nothing */
 };
 
 static void finish(struct sender *sender)
 {
+    loop_timer_stop(&sender->timer);
     if (sender->file)
         h2o_filecache_close_file(sender->file);
     sender->file = NULL;
@@ -32,15 +43,52 @@ static void on_stop(h2o_generator_t *self, h2o_req_t *h2o)
     finish((struct sender *)self);
 }
 
+/* What is in memory, or -1 with EAGAIN. Not every file system can tell: then, and when the kernel never brings it by
+ * itself, it is waited for here. */
+static ssize_t read_part(struct sender *sender, size_t wanted)
+{
+    struct iovec part = {sender->chunk, wanted};
+    ssize_t got = -1;
+
+    errno = EAGAIN;
+    if (sender->looks < LOOKS_MAX)
+        got = preadv2(sender->file->fd, &part, 1, sender->offset, RWF_NOWAIT);
+    if (got >= 0 || (errno == EAGAIN && sender->looks < LOOKS_MAX))
+        return got;
+    do {
+        got = pread(sender->file->fd, sender->chunk, wanted, sender->offset);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static void on_proceed(h2o_generator_t *self, h2o_req_t *h2o);
+
+static void look_again(void *arg)
+{
+    struct sender *sender = arg;
+    on_proceed(&sender->super, sender->h2o);
+}
+
+static void look_later(struct sender *sender)
+{
+    unsigned ms = sender->looks < 4 ? 1U << sender->looks : LOOK_AGAIN_MS;
+
+    if (sender->looks++ == 0)
+        (void)posix_fadvise(sender->file->fd, sender->offset, AHEAD, POSIX_FADV_WILLNEED);
+    loop_timer_start(sender->loop, &sender->timer, ms, look_again, sender);
+}
+
 static void on_proceed(h2o_generator_t *self, h2o_req_t *h2o)
 {
     struct sender *sender = (struct sender *)self;
     size_t wanted = sender->left < CHUNK ? (size_t)sender->left : CHUNK;
-    ssize_t got;
+    ssize_t got = read_part(sender, wanted);
 
-    do {
-        got = pread(sender->file->fd, sender->chunk, wanted, sender->offset);
-    } while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN) {
+        look_later(sender);
+        return;
+    }
+    sender->looks = 0;
     if (got <= 0) { /* shorter than it was: the promised length cannot be kept, the connection ends */
         finish(sender);
         h2o_send(h2o, NULL, 0, H2O_SEND_STATE_ERROR);
@@ -60,8 +108,12 @@ static void send_part(struct http_request *req, h2o_filecache_ref_t *file, uint6
     h2o_req_t *h2o = req->h2o;
     struct sender *sender = h2o_mem_alloc_pool(&h2o->pool, sizeof(*sender));
 
-    *sender =
-        (struct sender){.super = {on_proceed, on_stop}, .file = file, .offset = (off_t)first, .left = len};
+    *sender = (struct sender){.super = {on_proceed, on_stop},
+                              .file = file,
+                              .offset = (off_t)first,
+                              .left = len,
+                              .h2o = h2o,
+                              .loop = req->loop->loop};
     h2o->res.content_length = len;
     h2o_start_response(h2o, &sender->super);
     if (request_is_head(req) || len == 0) {
