@@ -105,4 +105,14 @@ struct grading_counters grading_counters(const struct grading *grading);
 int grading_check_blocking(const struct grading_plugin *plugin, const struct grading_input *input,
                            const char *prefix, struct error *err);
 
+/* Many grades in a row, for the command line: keeps the workers of a private loop full. One batch object at a time,
+ * and no other grading on the thread. */
+struct grading_batch;
+struct grading_batch *grading_batch_open(const struct grading_plugin *plugin, int workers);
+struct grading_batch *grading_batch_close(struct grading_batch *batch);
+/* Fills ret[0..count), which belongs to arena. Unlike for a client, a grader that is merely busy is waited for. -1, as
+ * grading_grade: one input could not be graded, *ret_failed says which; the others may not have been tried. */
+int grading_batch_run(struct grading_batch *batch, struct arena *arena, const struct grading_input *inputs, size_t count,
+                      struct grading_grade *ret, size_t *ret_failed, struct error *err);
+
 #endif
