@@ -11,7 +11,8 @@
 #include "grading/grading.h"
 
 static const struct cli_command *const tables[] = {cli_server_commands, cli_operator_commands, cli_tool_commands,
-                                                  cli_kit_commands, cli_platform_commands, cli_plugin_commands, cli_record_commands};
+                                                  cli_kit_commands, cli_platform_commands, cli_plugin_commands, cli_record_commands,
+                                                  cli_regrade_commands};
 
 static int usage(FILE *to)
 {

@@ -28,6 +28,18 @@ SELECT read_grade($1::uuid, $2::bigint, $3::bigint, $4::boolean, $5, $6, $7, $8:
 -- lane: read
 SELECT read_feedback($1::uuid);
 
+-- name: read_grades
+-- lane: read
+-- Every revision, newest first: what was said of the read, by which plugin and by which truth.
+SELECT json_build_object('read', r.read_id, 'items', coalesce((
+    SELECT json_agg(json_build_object('revision', g.revision, 'correct', g.correct, 'points', g.points_milli / 1000.0,
+                                      'max_points', g.max_points_milli / 1000.0, 'grade', g.grade,
+                                      'provenance', grade_provenance(g.made)) ORDER BY g.revision DESC)
+    FROM (SELECT x AS made, x.* FROM grades x WHERE x.tenant_id = r.tenant_id AND x.read_id = r.read_id
+          ORDER BY x.revision DESC LIMIT 100) g), '[]'::json))
+FROM reads r
+WHERE r.tenant_id = current_tenant() AND r.person_id = current_person() AND r.read_id = $1::uuid;
+
 -- name: read_show
 -- lane: read
 SELECT json_build_object('id', r.read_id, 'case', r.case_id, 'case_version', r.case_version, 'modality', r.modality,

@@ -187,6 +187,16 @@ static void feedback_get(struct http_request *req)
     http_reply_error(req, &err);
 }
 
+static void grades_get(struct http_request *req)
+{
+    struct error err = {0};
+    const char *id;
+    if (path_uuid(req, "read", "read_not_found", &id, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        respond_row(req, sql_read_grades, (const char *const[]){id}, "read_not_found");
+}
+
 const struct http_route reading_routes[] = {
     {"POST", "/v1/reads", "trainee,educator,expert", OPEN_BODY_MAX, read_open},
     {"GET", "/v1/reads", "*", 0, read_list},
@@ -194,5 +204,6 @@ const struct http_route reading_routes[] = {
     {"PUT", "/v1/reads/{read}/draft", "trainee,educator,expert", READING_ANSWER_MAX, draft_put},
     {"POST", "/v1/reads/{read}/submission", "trainee,educator,expert", READING_ANSWER_MAX, submission_post},
     {"GET", "/v1/reads/{read}/feedback", "*", 0, feedback_get},
+    {"GET", "/v1/reads/{read}/grades", "*", 0, grades_get},
     {0},
 };

@@ -93,7 +93,7 @@ def test_replies_have_the_documented_members(tenant, client, demo_cases):
                 check(item, schema["items"], f"{where}/{i}")
 
     for path in ("/v1/me", "/v1/session", "/v1/sessions", "/v1/tenant", "/v1/tenant/members", "/v1/audit", "/v1/modalities",
-                 "/v1/cases", "/v1/cases/{case}", "/v1/reads", "/v1/reads/{read}", "/v1/reads/{read}/feedback",
+                 "/v1/cases", "/v1/cases/{case}", "/v1/reads", "/v1/reads/{read}", "/v1/reads/{read}/feedback", "/v1/reads/{read}/grades",
                  "/v1/performance", "/v1/board", "/v1/performance/statistics", "/v1/performance/learning",
                  "/v1/cases/{case}/statistics"):
         url = path.replace("{case}", demo_cases[0].id).replace("{read}", feedback["read"])
