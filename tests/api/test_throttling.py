@@ -29,10 +29,16 @@ def wrong(http, email, headers=None):
     return sign_in(http, email, "not the password at all", headers=headers)
 
 
-def fill(http, email):
+def stretch(pg):
+    """The delays that run make a minute more: a slow machine must not let them pass by itself."""
+    pg.query("UPDATE throttle_buckets SET free_at = free_at + interval '1 minute' WHERE free_at > at + interval '0.5 second'")
+
+
+def fill(http, pg, email):
     """Wrong passwords until the account's bucket is over its brim."""
     for _ in range(FREE + 1):
         assert wrong(http, email).status_code == 401
+    stretch(pg)
 
 
 def rewind(pg, seconds):
@@ -68,32 +74,37 @@ def test_every_kind_has_a_rule_and_an_unknown_one_none(pg):
 
 def test_checklist_throttling_delays_exponentially_and_locks_nobody_out(http, pg):
     email, word, _ = account(http, pg)
-    fill(http, email)
+    waits = []
+    for _ in range(FREE + 6):
+        assert wrong(http, email).status_code == 401
+        waits.append(round(pg.query("SELECT extract(epoch FROM free_at - at)::float FROM throttle_buckets WHERE kind = 'account'"
+                                    " ORDER BY at DESC LIMIT 1")[0][0]))
+        # Waited for, and nothing forgotten meanwhile.
+        pg.query("UPDATE throttle_buckets SET free_at = now() WHERE kind = 'account'")
+    assert waits[:FREE] == [0] * FREE and waits[FREE:] == [1, 2, 4, 8, 16, 32]
+    assert sign_in(http, email, word).status_code == 201
+
+
+def test_who_has_to_wait_is_told_how_long(http, pg):
+    email, _, _ = account(http, pg)
+    fill(http, pg, email)
     problem = wrong(http, email)
     assert_problem(problem, 429, "too_many_attempts")
-    assert problem.headers["retry-after"] == "1"
-    waits = []
-    for _ in range(4):
-        rewind(pg, 2 ** len(waits))
-        assert wrong(http, email).status_code == 401
-        waits.append(int(wrong(http, email).headers["retry-after"]))
-    assert waits == sorted(waits) and waits[-1] >= 12 and waits[0] <= 2
-    rewind(pg, 900)
-    assert sign_in(http, email, word).status_code == 201
+    assert 30 < int(problem.headers["retry-after"]) <= 61
 
 
 def test_the_right_password_waits_as_long_as_a_wrong_one(http, pg):
     email, word, _ = account(http, pg)
-    fill(http, email)
+    fill(http, pg, email)
     assert_problem(sign_in(http, email, word), 429, "too_many_attempts")
 
 
 def test_an_attempt_that_has_to_wait_is_not_counted(http, pg):
     email, word, _ = account(http, pg)
-    fill(http, email)
+    fill(http, pg, email)
     for _ in range(20):
-        assert int(wrong(http, email).headers["retry-after"]) <= 1
-    rewind(pg, 1)
+        assert int(wrong(http, email).headers["retry-after"]) <= 61
+    rewind(pg, 61)
     assert sign_in(http, email, word).status_code == 201
 
 
@@ -122,6 +133,7 @@ def test_checklist_throttling_of_an_unknown_account_is_the_same(http, pg):
         said = []
         for _ in range(FREE + 3):
             reply = wrong(http, email)
+            stretch(pg)
             body = {name: value for name, value in reply.json().items() if name not in ("request_id", "detail")}
             said.append((reply.status_code, body, reply.headers["ratelimit-policy"], "retry-after" in reply.headers))
         return said
@@ -132,6 +144,7 @@ def test_checklist_throttling_counts_one_account_however_it_is_written(http, pg)
     email, _, _ = account(http, pg)
     for i in range(FREE + 1):
         assert wrong(http, email if i % 2 else email.upper()).status_code == 401
+    stretch(pg)
     assert_problem(wrong(http, email), 429)
 
 
@@ -145,7 +158,7 @@ def test_attempts_at_the_same_time_are_all_counted(http, pg, server):
             return wrong(one, email).status_code
     with ThreadPoolExecutor(12) as pool:
         codes = list(pool.map(guess, range(24)))
-    assert codes.count(401) <= FREE + 2 and codes.count(429) >= 24 - FREE - 2
+    assert codes.count(401) <= FREE + 4 and codes.count(429) >= 24 - FREE - 4
 
 
 def level(pg, kind):
@@ -200,6 +213,7 @@ def test_checklist_throttling_counts_a_tenant(http, pg, tenant):
     assert 1 < level(pg, "tenant") <= 3
     pg.query("UPDATE throttle_buckets SET level = 1010 WHERE kind = 'tenant'")
     sign_in(http, address(), password(), tenant=trust.slug)
+    stretch(pg)
     assert_problem(sign_in(http, address(), password(), tenant=trust.slug), 429)
     assert_problem(sign_in(http, address(), password(), tenant="another"), 401)
     pg.query("DELETE FROM throttle_buckets WHERE kind = 'tenant'")
@@ -207,8 +221,7 @@ def test_checklist_throttling_counts_a_tenant(http, pg, tenant):
 
 def test_checklist_throttling_survives_a_restart_and_is_shared_by_all_nodes(http, pg, server, server_with):
     email, _, _ = account(http, pg)
-    fill(http, email)
-    rewind(pg, -60)
+    fill(http, pg, email)
     with server_with().client() as other:
         assert_problem(wrong(other, email), 429)
     server.restart()
@@ -272,6 +285,7 @@ def test_a_stolen_session_does_not_guess_the_password_quickly(http, pg, server):
     with server.client(session["token"], headers=somewhere()) as mine:
         for _ in range(FREE + 1):
             assert_problem(mine.put("/v1/me/password", json={"current": "a guess at a password", "password": password()}), 422)
+        stretch(pg)
         assert_problem(mine.put("/v1/me/password", json={"current": word, "password": password()}), 429)
         assert_problem(mine.put("/v1/me/email", json={"current": word, "email": address()}), 429)
 
@@ -279,7 +293,7 @@ def test_a_stolen_session_does_not_guess_the_password_quickly(http, pg, server):
 def test_a_reset_lets_who_reads_the_mailbox_in_at_once(http, pg):
     from support.accounts import token_of
     email, _, _ = account(http, pg)
-    fill(http, email)
+    fill(http, pg, email)
     http.post("/v1/password-resets", json={"email": email}, headers=somewhere())
     new = password()
     assert http.post("/v1/password-resets/completion", json={"token": token_of(pg, email, "password_reset"), "password": new},
