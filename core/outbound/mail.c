@@ -7,8 +7,9 @@
 #include "outbound/outbound_sql.h"
 #include "outbound/templates.h"
 
-/* The lease of a job is 120 s: whoever sends has ended long before another takes it. */
-enum { CONNECT_MS = 15000, WHOLE_MS = 60000, TOKEN_BYTES = 32, TOKEN_SIZE = 44 };
+/* The lease of a job is 120 s: whoever sends has ended before another takes it. The answer to our QUIT is waited for beside
+ * the whole, and for as long as any answer. */
+enum { CONNECT_MS = 15000, WHOLE_MS = 60000, ANSWER_S = 40, TOKEN_BYTES = 32, TOKEN_SIZE = 44 };
 /* With the back-off's bound of an hour, half of it random, these are two days. */
 enum { ATTEMPTS = 74, RETRY_MAX = 3600 };
 
@@ -50,6 +51,8 @@ static CURLcode set_server(CURL *curl, struct mail *m)
     code = outbound_set(code, curl, CURLOPT_URL, m->url);
     code = outbound_set(code, curl, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     code = outbound_set(code, curl, CURLOPT_USE_SSL, (long)(m->encrypted ? CURLUSESSL_ALL : CURLUSESSL_NONE));
+    code = outbound_set(code, curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)ANSWER_S);
+    code = outbound_set(code, curl, CURLOPT_FORBID_REUSE, 1L); /* else QUIT is said later, without these limits */
     if (config->smtp_ca[0])
         code = outbound_set(code, curl, CURLOPT_CAINFO, config->smtp_ca);
     if (config->smtp_user[0]) {

@@ -71,17 +71,20 @@ class Mailbox:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self._server = _Server(_Handler(self), hostname="127.0.0.1", port=self.port, ssl_context=implicit_tls,
-                               ready_timeout=30, **options)
+        self._options = {"hostname": "127.0.0.1", "port": self.port, "ssl_context": implicit_tls, "ready_timeout": 30, **options}
+        self._server = None
         self.url = f"{'smtps' if implicit_tls else 'smtp'}://127.0.0.1:{self.port}"
         self.config = {"smtp_url": self.url, "mail_from": "Overread <no-reply@example.org>"}
 
     def start(self):
+        self._server = _Server(_Handler(self), **self._options)
         self._server.start()
         return self
 
     def stop(self):
-        self._server.stop()
+        if self._server:
+            self._server.stop()
+        self._server = None
 
     def _authenticate(self, login, data):
         said = (data.login.decode(), data.password.decode())
