@@ -29,7 +29,7 @@
 #include "tenancy/tenancy.h"
 
 enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, SNAPSHOT_MS = 250 };
-enum { MAILS_AT_ONCE = 2, OUTBOUND_THREADS = 8, OUTBOUND_QUEUE = 256 };
+enum { MAILS_AT_ONCE = 2, FETCHES_AT_ONCE = 8, OUTBOUND_QUEUE = 256 }; /* mails: a loop; fetches: beside them */
 
 static void openapi_get(struct http_request *req)
 {
@@ -265,7 +265,9 @@ static int serve(struct cli *cli, int argc, char **argv)
     log_plugins();
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE);
-    struct thread_pool *strangers = thread_pool_create(OUTBOUND_THREADS, OUTBOUND_QUEUE);
+    long loops = config.threads ? config.threads : cores;
+    struct thread_pool *strangers =
+        thread_pool_create((unsigned)(FETCHES_AT_ONCE + MAILS_AT_ONCE * loops), OUTBOUND_QUEUE);
     struct server *server = mem_alloc(sizeof(*server));
     server->config = &config;
     for (int i = 0; i < LOOPS_MAX; i++)
