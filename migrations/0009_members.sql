@@ -97,6 +97,8 @@ CREATE TABLE join_links (
 );
 
 CREATE INDEX tickets_tenant ON tickets (tenant_id, ticket_id) WHERE used_at IS NULL;
+-- One invitation of an address; a list of 2,000 is looked up along it.
+CREATE UNIQUE INDEX tickets_invitation ON tickets (tenant_id, lower(email)) WHERE kind = 'invitation' AND used_at IS NULL;
 
 SELECT guard_table(t) FROM unnest(ARRAY['cohorts', 'cohort_educators', 'membership_periods', 'consents',
                                         'join_links']::regclass[]) t;
@@ -647,7 +649,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     t tenants := lock_tenant(current_tenant());
     taken int := seats_taken(t);
-    seen jsonb := '{}';
     results json[] := '{}';
     r record;
     k tickets;
@@ -664,17 +665,16 @@ BEGIN
         PERFORM refuse(409, 'personal_tenant', 'A personal tenant has one member.');
     END IF;
     FOR r IN SELECT x.n, x.line->>'email' AS email, x.line->>'name' AS name, x.line->'roles' AS roles, x.line->>'cohort' AS cohort,
-                    coalesce((x.line->>'bad_email')::boolean, false) AS bad_email
-             FROM jsonb_array_elements(rows) WITH ORDINALITY x (line, n) LOOP
+                    coalesce((x.line->>'bad_email')::boolean, false) AS bad_email,
+                    row_number() OVER (PARTITION BY lower(x.line->>'email') ORDER BY x.n) AS copy
+             FROM jsonb_array_elements(rows) WITH ORDINALITY x (line, n) ORDER BY x.n LOOP
         k := NULL;
         sent := false;
         BEGIN
-            IF seen ? lower(r.email) THEN
-                PERFORM refuse(422, 'duplicate_row', 'This address stands in an earlier row.', '/email');
-            END IF;
-            seen := seen || jsonb_build_object(lower(coalesce(r.email, '')), true);
             IF r.email IS NULL OR r.bad_email OR length(r.email) > 254 THEN
                 PERFORM refuse(422, 'bad_email', 'This is not an e-mail address.', '/email');
+            ELSIF r.copy > 1 THEN
+                PERFORM refuse(422, 'duplicate_row', 'This address stands in an earlier row.', '/email');
             ELSIF NOT domain_allowed(t, r.email) THEN
                 PERFORM refuse(422, 'domain_not_allowed', 'This tenant does not invite addresses of this domain.', '/email');
             ELSIF length(r.name) > 200 OR r.name ~ '[[:cntrl:]]' THEN
