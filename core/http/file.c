@@ -7,7 +7,7 @@
 #include <sys/uio.h>
 #include "base/clock.h"
 
-#define CHUNK ((size_t)128 * 1024)
+#define CHUNK ((size_t)96 * 1024) /* from 128 KiB on malloc maps it anew, page by page, for each request */
 /* A part that is not in memory is asked for, and looked for again after 1, 2, 4, 8, 16, 16... ms: a loop never waits for
  * a disk that answers within a second. */
 #define AHEAD ((off_t)1024 * 1024)
