@@ -19,11 +19,12 @@ CREATE TABLE recovery_codes (
     PRIMARY KEY (person_id, code_hash)
 );
 
--- WebAuthn credentials. The public key is COSE (RFC 9052), as the authenticator gave it.
+-- WebAuthn credentials. The public key is raw, as libfido2 takes it.
 CREATE TABLE passkeys (
     person_id     uuid NOT NULL REFERENCES people,
     passkey_id    uuid NOT NULL,
     credential_id bytea NOT NULL UNIQUE CHECK (octet_length(credential_id) BETWEEN 16 AND 1023),
+    algorithm     int NOT NULL,                -- COSE: -7 ES256, -8 EdDSA, -257 RS256
     public_key    bytea NOT NULL,
     sign_count    bigint NOT NULL,
     verifies      boolean NOT NULL,            -- it verified the person when it was made: it may stand for a password too
@@ -214,9 +215,13 @@ END $$;
 
 -- Security keys and passkeys -----------------------------------------------------------------------------------------------
 
--- Gives out a challenge. What a page needs besides it: {"user": {"id", "name", "display_name"}, "credentials": [{"id", "transports"}]}
--- with ids in base64. For signing in nothing is said of anybody.
-CREATE FUNCTION webauthn_begin(for_purpose text, new_challenge text) RETURNS json
+-- RFC 4648, section 5, without padding.
+CREATE FUNCTION base64url(bytes bytea) RETURNS text LANGUAGE sql IMMUTABLE AS
+$$ SELECT translate(encode(bytes, 'base64'), E'+/=\n', '-_') $$;
+
+-- Gives out a challenge, and what a page needs besides it, in the words of WebAuthn's JSON: the user (when registering)
+-- and the credentials that are known. For signing in nothing is said of anybody.
+CREATE FUNCTION webauthn_begin(for_purpose text, new_challenge text, OUT who json, OUT credentials json)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF for_purpose = 'register' THEN
@@ -225,14 +230,16 @@ BEGIN
     ELSIF for_purpose = 'second_factor' THEN
         PERFORM need_stage('second_factor');
     END IF;
+    DELETE FROM webauthn_challenges w WHERE w.challenge IN (
+        SELECT x.challenge FROM webauthn_challenges x WHERE x.created_at < now() - interval '5 minutes'
+        ORDER BY x.created_at LIMIT 100 FOR UPDATE SKIP LOCKED);
     INSERT INTO webauthn_challenges (challenge, purpose, person_id)
         VALUES (decode(new_challenge, 'hex'), for_purpose, CASE WHEN for_purpose <> 'sign_in' THEN current_person() END);
-    RETURN json_build_object(
-        'user', (SELECT json_build_object('id', p.person_id, 'name', p.email, 'display_name', p.name)
-                 FROM people p WHERE p.person_id = current_person() AND for_purpose = 'register'),
-        'credentials', (SELECT coalesce(json_agg(json_build_object('id', encode(k.credential_id, 'hex'), 'transports', k.transports)),
-                                        '[]'::json)
-                        FROM passkeys k WHERE k.person_id = current_person() AND for_purpose <> 'sign_in'));
+    SELECT json_build_object('id', base64url(convert_to(p.person_id::text, 'UTF8')), 'name', p.email, 'displayName', p.name) INTO who
+        FROM people p WHERE p.person_id = current_person();
+    SELECT coalesce(json_agg(json_build_object('type', 'public-key', 'id', base64url(k.credential_id), 'transports', k.transports)
+                             ORDER BY k.passkey_id), '[]'::json) INTO credentials
+        FROM passkeys k WHERE k.person_id = current_person() AND for_purpose <> 'sign_in';
 END $$;
 
 -- The challenge comes back: good once. False: it was never given out for this, or is too old.
@@ -246,7 +253,7 @@ BEGIN
 END $$;
 
 -- A credential was made and its statement verified. {"session", "recovery_codes_taken", "passkey"}
-CREATE FUNCTION passkey_add(new_passkey uuid, credential text, key text, signs bigint, verified boolean, backup boolean,
+CREATE FUNCTION passkey_add(new_passkey uuid, credential text, alg int, key text, signs bigint, verified boolean, backup boolean,
                             new_transports text[], new_name text, new_token_sha256 text, recovery_hashes text[]) RETURNS json
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -257,8 +264,9 @@ BEGIN
     IF (SELECT count(*) FROM passkeys k WHERE k.person_id = current_person()) >= 20 THEN
         PERFORM refuse(409, 'too_many_passkeys', 'Twenty are enough: remove one first.');
     END IF;
-    INSERT INTO passkeys (person_id, passkey_id, credential_id, public_key, sign_count, verifies, backed_up, transports, name)
-        VALUES (current_person(), new_passkey, decode(credential, 'hex'), decode(key, 'hex'), signs, verified, backup,
+    INSERT INTO passkeys (person_id, passkey_id, credential_id, algorithm, public_key, sign_count, verifies, backed_up,
+                          transports, name)
+        VALUES (current_person(), new_passkey, decode(credential, 'hex'), alg, decode(key, 'hex'), signs, verified, backup,
                 new_transports, new_name)
         ON CONFLICT (credential_id) DO NOTHING;
     IF NOT FOUND THEN
@@ -275,10 +283,10 @@ END $$;
 
 -- What verifying an assertion takes. As a second factor only one's own; for signing in anybody's (the credential's id is
 -- the claim, its signature the proof).
-CREATE FUNCTION passkey_of(credential text, for_purpose text) RETURNS TABLE (person text, public_key text, sign_count bigint, verifies boolean)
+CREATE FUNCTION passkey_of(credential text, for_purpose text) RETURNS TABLE (person text, algorithm int, public_key text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    RETURN QUERY SELECT k.person_id::text, encode(k.public_key, 'hex'), k.sign_count, k.verifies
+    RETURN QUERY SELECT k.person_id::text, k.algorithm, encode(k.public_key, 'hex')
         FROM passkeys k JOIN people p USING (person_id)
         WHERE k.credential_id = decode(credential, 'hex') AND p.disabled_at IS NULL
           AND (k.person_id = current_person() OR for_purpose = 'sign_in');

@@ -16,6 +16,7 @@
 #include "identity/identity.h"
 #include "identity/second_factor.h"
 #include "identity/vault.h"
+#include "identity/webauthn.h"
 #include "jobs/jobs.h"
 #include "jobs/thread_pool.h"
 #include "library/library.h"
@@ -42,15 +43,43 @@ static const struct http_route own_routes[] = {
 };
 
 const struct http_route *const cli_routes[] = {
-    own_routes,   identity_routes, accounts_routes, api_token_routes,  support_routes, tenancy_routes,
-    audit_routes, library_routes,  reading_routes,  scoreboard_routes,
-    members_routes, cohorts_routes, invitations_routes, member_results_routes, second_factor_routes, NULL,
+    own_routes,
+    identity_routes,
+    accounts_routes,
+    second_factor_routes,
+    webauthn_routes,
+    api_token_routes,
+    tenancy_routes,
+    members_routes,
+    cohorts_routes,
+    invitations_routes,
+    support_routes,
+    audit_routes,
+    library_routes,
+    reading_routes,
+    scoreboard_routes,
+    member_results_routes,
+    NULL,
 };
 
 const struct db_statement *const cli_statements[] = {
-    identity_statements, accounts_statements, api_tokens_statements, support_statements,    tenancy_statements,
-    audit_statements,    library_statements,  reading_statements,    scoreboard_statements, jobs_statements, outbound_statements,
-    members_statements,  cohorts_statements,  invitations_statements, member_results_statements, second_factor_statements,
+    identity_statements,
+    accounts_statements,
+    second_factor_statements,
+    webauthn_statements,
+    api_tokens_statements,
+    tenancy_statements,
+    members_statements,
+    cohorts_statements,
+    invitations_statements,
+    support_statements,
+    audit_statements,
+    library_statements,
+    reading_statements,
+    scoreboard_statements,
+    member_results_statements,
+    jobs_statements,
+    outbound_statements,
     NULL,
 };
 

@@ -21,6 +21,11 @@ bool identity_cookie_secure(void)
     return config->cookie_secure;
 }
 
+const char *identity_origin(void)
+{
+    return config->public_url;
+}
+
 const char *identity_cookie_name(void)
 {
     return config->cookie_secure ? "__Host-overread" : "overread";

@@ -12,6 +12,7 @@ struct sign_in {
 
 bool identity_cookie_secure(void);
 const char *identity_cookie_name(void);
+const char *identity_origin(void); /* as browsers see it: "https://learn.example.org" */
 /* *ret is the session as JSON. The token is the caller's random text; only its hash is stored. */
 int fiber_fn identity_sign_in(struct db_scope *scope, const struct sign_in *in, const char *token, struct text *ret,
                               struct error *err);
