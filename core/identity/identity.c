@@ -134,11 +134,6 @@ int identity_password_new(const char *password, const struct password_about *abo
     return work.rc;
 }
 
-int identity_password_hash(const char *password, char ret[IDENTITY_PHC_SIZE], struct error *err)
-{
-    return identity_password_new(password, NULL, ret, err);
-}
-
 int identity_password_verify(const char *phc, const char *password, bool *ret, struct error *err)
 {
     struct password_work work = {.phc = phc, .password = password};

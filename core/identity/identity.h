@@ -26,11 +26,10 @@ int identity_scope(struct http_request *req, struct db_scope *ret, struct error 
 /* For http_options: refuses a request that shows no credentials at all, before its handler looks at the input. */
 int identity_guard(struct http_request *req, struct error *err);
 
-/* Checks a new password by the policy (password.h) and hashes it on a worker thread; ret as PHC string. 0, or -1 with field
- * "/password", or with ERROR_UNAVAILABLE when too many wait. */
+/* Judges a new password by the policy (password.h; `about`: what it must not be made of, and whether it stands alone) and
+ * hashes it on a worker thread; ret as PHC string. 0, or -1 with field "/password", or with ERROR_UNAVAILABLE when too many
+ * wait. */
 #define IDENTITY_PHC_SIZE 128
-int fiber_fn identity_password_hash(const char *password, char ret[IDENTITY_PHC_SIZE], struct error *err);
-/* The same for whom one knows something about: what the password must not be made of, and whether it stands alone. */
 struct password_about;
 int fiber_fn identity_password_new(const char *password, const struct password_about *about, char ret[IDENTITY_PHC_SIZE],
                                    struct error *err);
@@ -50,6 +49,8 @@ struct page {
 int page_from_query(struct http_request *req, struct page *ret, struct error *err); /* ?after=UUID&limit=N */
 void fiber_fn respond_page(struct http_request *req, const struct db_statement *statement, const char *const params[],
                            const struct page *page);
+/* The same for a statement that takes nothing but (cursor, limit + 1), and a request that asks for nothing else. */
+void fiber_fn respond_list(struct http_request *req, const struct db_statement *statement);
 /* Path parameter as UUID; anything else is a 404 with this code, as an unknown id would be. */
 int path_uuid(struct http_request *req, const char *name, const char *missing, const char **ret, struct error *err);
 

@@ -68,6 +68,16 @@ void respond_page(struct http_request *req, const struct db_statement *statement
     buffer_finish(&out);
 }
 
+void respond_list(struct http_request *req, const struct db_statement *statement)
+{
+    struct page page;
+    struct error err = {0};
+    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        respond_page(req, statement, (const char *const[]){page.after, page.limit_plus_one}, &page);
+}
+
 int path_uuid(struct http_request *req, const char *name, const char *missing, const char **ret, struct error *err)
 {
     struct text value = http_path_param(req, name);

@@ -36,12 +36,7 @@ static void member_reads(struct http_request *req)
 
 static void own_reads(struct http_request *req)
 {
-    struct error err = {0};
-    struct page page;
-    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        respond_page(req, sql_own_reads, (const char *const[]){page.after, page.limit_plus_one}, &page);
+    respond_list(req, sql_own_reads);
 }
 
 static void own_performance(struct http_request *req)

@@ -8,12 +8,7 @@ enum { BODY_MAX = 16384, NAME_MAX_CHARS = 100, EDUCATORS_MAX = 100 };
 
 static void cohort_list(struct http_request *req)
 {
-    struct page page;
-    struct error err = {0};
-    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        respond_page(req, sql_cohort_list, (const char *const[]){page.after, page.limit_plus_one}, &page);
+    respond_list(req, sql_cohort_list);
 }
 
 static void cohort_get(struct http_request *req)

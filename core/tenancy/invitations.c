@@ -101,16 +101,6 @@ static void invitation_batch(struct http_request *req)
     http_reply_error(req, &err);
 }
 
-static void respond_list(struct http_request *req, const struct db_statement *statement)
-{
-    struct page page;
-    struct error err = {0};
-    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        respond_page(req, statement, (const char *const[]){page.after, page.limit_plus_one}, &page);
-}
-
 static void invitation_list(struct http_request *req)
 {
     respond_list(req, sql_invitation_list);
