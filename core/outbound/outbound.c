@@ -1,4 +1,4 @@
-#include "outbound/outbound_internal.h"
+#include "outbound/outbound.h"
 
 #include <arpa/inet.h>
 #include <stdatomic.h>
@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "outbound/message.h"
+#include "outbound/outbound_internal.h"
 
 #define STOP_GRACE_NS (5 * 1000000000ull)
 #define STOP_TURN_MS 20
