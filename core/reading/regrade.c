@@ -331,6 +331,8 @@ int regrade_impact(struct regrade *r, struct buffer *ret_lines, regrade_progress
         return -1;
     for (int i = 0; i < db_rows(res); i++)
         buffer_printf(ret_lines, "%s\n", db_string(res, i, 0));
+    if (ret_lines->failed)
+        return error_set(err, ERROR_TOO_LARGE, "too_many_tenants", "tenant", "The lines are too many: take one tenant.");
     return 0;
 }
 

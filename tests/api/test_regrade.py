@@ -282,7 +282,7 @@ def wait_until(condition, seconds=60):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("ended", [True, False], ids=["and its batch is lost", "and the database may end its batch"])
+@pytest.mark.parametrize("ended", [True, False], ids=["and its batch is lost", "and the database ends its batch"])
 def test_a_run_that_is_killed_goes_on_and_each_read_gets_one_revision(place, people, ended):
     for person in people:
         for _ in range(6):
@@ -308,9 +308,9 @@ def test_a_run_that_is_killed_goes_on_and_each_read_gets_one_revision(place, peo
         place.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'overread command'")
     holder.rollback()
     holder.close()
-    wait_until(lambda: not place.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"))
+    wait_until(lambda: not place.query("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1"))
     written = sum(revision == 3 for revision in place.revisions().values())
-    assert written == done if ended else written in (done, done + 4)
+    assert written == done + (0 if ended else 4)
     assert place.query("SELECT sum(changed) FROM regrade_tenants JOIN regrade_runs USING (run_id) WHERE state = 'running'"
                        ) == [(written,)]
     lines = place.regrade("--yes", "--batch", 5)
@@ -464,7 +464,7 @@ def test_the_truth_of_other_clinical_data_or_of_no_version_is_refused(place, peo
         assert refused.returncode == 1 and words in refused.stderr
     for arguments in (("--truth-version", 2), ("--yes", "--dry-run"), ("--batch", 0), ("--nonsense",)):
         assert place.regrade(*arguments, check=False).returncode == 2
-    assert place.query("SELECT FROM regrade_runs") == []
+    assert place.query("SELECT count(*) FROM regrade_runs") == [(0,)]
 
 
 # --- What readers are shown -------------------------------------------------------------------------------------------
