@@ -11,14 +11,18 @@
 
 /* --- A connection that comes back: connecting, back-off, watching (db_link.c) --------------- */
 
+struct db_resolve;
+
 struct db_link {
     struct loop *loop;
     const char *conninfo;
     const char *name; /* application_name: "overread read" */
-    PGconn *pg;       /* NULL while backing off */
+    struct db_resolve *resolve; /* names on their way to addresses; outlives an attempt that was too slow for it */
+    PGconn *pg;                 /* NULL while backing off */
     struct loop_watch *watch;
     struct loop_timer timer; /* connecting: its time limit; away: the next attempt */
     unsigned attempts;       /* since it last worked; its owner resets it */
+    unsigned turn;           /* of several addresses: which comes first */
     bool open;
     void (*opened)(void *owner);
     void (*ready)(void *owner, unsigned events);
@@ -33,6 +37,17 @@ void db_link_finish(struct db_link *link);
 bool db_link_flush(struct db_link *link);
 /* Notices are nobody's output: a library room never prints. */
 void db_silence(PGconn *pg);
+
+/* --- Names to addresses, away from the loop (db_resolve.c) ---------------------------------- */
+
+/* NULL: libpq is to do it by itself. */
+struct db_resolve *db_resolve_start(const char *conninfo);
+struct db_resolve *db_resolve_release(struct db_resolve *resolve); /* returns NULL; NULL is allowed */
+int db_resolve_fd(const struct db_resolve *resolve);               /* readable when it is done; then only: */
+const char *db_resolve_failure(const struct db_resolve *resolve);  /* NULL: there are addresses */
+/* What host, hostaddr and port are to be, beginning with the first-th address. */
+void db_resolve_targets(const struct db_resolve *resolve, unsigned first, struct buffer *ret_hosts,
+                        struct buffer *ret_addresses, struct buffer *ret_ports);
 
 /* --- Statements on their way ---------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 #define CONNECT_MS 5000
 #define BACK_OFF_MIN_MS 100
 #define BACK_OFF_MAX_MS 5000
+#define HOSTS_MAX 8192
 
 static void link_connect(void *arg);
 
@@ -55,6 +56,7 @@ void db_link_break(struct db_link *link, const char *why)
 void db_link_finish(struct db_link *link)
 {
     link_close(link);
+    link->resolve = db_resolve_release(link->resolve);
 }
 
 static void link_open_ready(void *arg, unsigned events)
@@ -104,34 +106,77 @@ static void link_step(void *arg, unsigned events)
     }
 }
 
+/* One address that never answers uses up an attempt's time: the next begins with another. */
 static void link_too_slow(void *arg)
 {
-    db_link_break(arg, "connecting took too long");
+    struct db_link *link = arg;
+    link->turn++;
+    db_link_break(link, "connecting took too long");
+}
+
+static PGconn *start(struct db_link *link, const char *hosts, const char *addresses, const char *ports)
+{
+    /* What stands behind dbname overrides the same keyword in conninfo; NULL overrides nothing. A half-open socket is
+     * noticed by the kernel within half a minute even when no statement waits on it. */
+    const char *const keywords[] = {"dbname",          "application_name",    "client_encoding",
+                                    "keepalives_idle", "keepalives_interval", "keepalives_count",
+                                    "tcp_user_timeout", "host",               "hostaddr",
+                                    "port",            NULL};
+    const char *const values[] = {link->conninfo, link->name, "UTF8", "10", "5", "3", "15000", hosts, addresses, ports, NULL};
+
+    return PQconnectStartParams(keywords, values, 1);
+}
+
+static PGconn *start_resolved(struct db_link *link)
+{
+    struct buffer hosts, addresses, ports;
+    buffer_init(&hosts, HOSTS_MAX);
+    buffer_init(&addresses, HOSTS_MAX);
+    buffer_init(&ports, HOSTS_MAX);
+    db_resolve_targets(link->resolve, link->turn, &hosts, &addresses, &ports);
+    PGconn *pg = start(link, hosts.p, addresses.p, ports.p);
+    buffer_finish(&hosts);
+    buffer_finish(&addresses);
+    buffer_finish(&ports);
+    return pg;
+}
+
+static void link_begin(struct db_link *link, PGconn *pg)
+{
+    link->pg = pg;
+    if (!pg || PQstatus(pg) == CONNECTION_BAD || PQsocket(pg) < 0) {
+        db_link_break(link, pg ? PQerrorMessage(pg) : "out of memory");
+        return;
+    }
+    db_silence(pg);
+    loop_timer_start(link->loop, &link->timer, CONNECT_MS, link_too_slow, link);
+    link_watch(link, LOOP_WRITE, link_step);
+}
+
+static void link_resolved(void *arg, unsigned events)
+{
+    struct db_link *link = arg;
+    struct db_resolve *resolve = link->resolve;
+    (void)events;
+    link->watch = loop_watch_close(link->watch);
+    if (db_resolve_failure(resolve))
+        db_link_break(link, db_resolve_failure(resolve));
+    else
+        link_begin(link, start_resolved(link));
+    link->resolve = db_resolve_release(resolve);
 }
 
 static void link_connect(void *arg)
 {
     struct db_link *link = arg;
-    /* What stands behind dbname overrides the same keyword in conninfo. A half-open socket is noticed by the
-     * kernel within half a minute even when no statement waits on it. */
-    const char *const keywords[] = {"dbname",
-                                    "application_name",
-                                    "client_encoding",
-                                    "keepalives_idle",
-                                    "keepalives_interval",
-                                    "keepalives_count",
-                                    "tcp_user_timeout",
-                                    NULL};
-    const char *const values[] = {link->conninfo, link->name, "UTF8", "10", "5", "3", "15000", NULL};
-
-    link->pg = PQconnectStartParams(keywords, values, 1);
-    if (!link->pg || PQstatus(link->pg) == CONNECTION_BAD || PQsocket(link->pg) < 0) {
-        db_link_break(link, link->pg ? PQerrorMessage(link->pg) : "out of memory");
+    if (!link->resolve)
+        link->resolve = db_resolve_start(link->conninfo);
+    if (!link->resolve) {
+        link_begin(link, start(link, NULL, NULL, NULL));
         return;
     }
-    db_silence(link->pg);
     loop_timer_start(link->loop, &link->timer, CONNECT_MS, link_too_slow, link);
-    link_watch(link, LOOP_WRITE, link_step);
+    link->watch = loop_watch(link->loop, db_resolve_fd(link->resolve), LOOP_READ, link_resolved, link);
 }
 
 void db_link_start(struct db_link *link)

@@ -1,6 +1,6 @@
 #include "cutting_proxy.h"
 
-#include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -21,7 +21,7 @@ static struct {
     int client, server;
 } pairs[PAIRS];
 static char folder[64], path[96], upstream_path[200];
-static int listener;
+static int listener, tcp_listener;
 static pthread_t thread;
 static atomic_bool stopping;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -51,9 +51,28 @@ static void close_pair(int i)
     pairs[i].client = pairs[i].server = -1;
 }
 
-static void take_client(void)
+static int open_tcp(void)
 {
-    int client = accept(listener, NULL, NULL);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, PAIRS), 0);
+    return fd;
+}
+
+int cutting_proxy_port(void)
+{
+    struct sockaddr_in address;
+    socklen_t len = sizeof(address);
+
+    assert_int_equal(getsockname(tcp_listener, (struct sockaddr *)&address, &len), 0);
+    return ntohs(address.sin_port);
+}
+
+static void take_client(int from)
+{
+    int client = accept(from, NULL, NULL);
 
     for (int i = 0; i < PAIRS; i++) {
         if (pairs[i].client >= 0)
@@ -142,15 +161,16 @@ static bool answer(int i)
 
 static void *proxy(void *arg)
 {
-    struct pollfd fds[2 * PAIRS + 1];
+    struct pollfd fds[2 * PAIRS + 2];
 
     while (!atomic_load(&stopping)) {
         fds[2 * PAIRS] = (struct pollfd){.fd = listener, .events = POLLIN};
+        fds[2 * PAIRS + 1] = (struct pollfd){.fd = tcp_listener, .events = POLLIN};
         for (int i = 0; i < PAIRS; i++) {
             fds[2 * i] = (struct pollfd){.fd = pairs[i].client, .events = POLLIN};
             fds[2 * i + 1] = (struct pollfd){.fd = pairs[i].server, .events = POLLIN};
         }
-        if (poll(fds, 2 * PAIRS + 1, 50) <= 0)
+        if (poll(fds, 2 * PAIRS + 2, 50) <= 0)
             continue;
         for (int i = 0; i < PAIRS; i++) {
             if ((fds[2 * i].revents && !pass(pairs[i].client, pairs[i].server)) ||
@@ -158,7 +178,9 @@ static void *proxy(void *arg)
                 close_pair(i);
         }
         if (fds[2 * PAIRS].revents)
-            take_client();
+            take_client(listener);
+        if (fds[2 * PAIRS + 1].revents)
+            take_client(tcp_listener);
     }
     return arg;
 }
@@ -173,6 +195,7 @@ const char *cutting_proxy_start(const char *upstream)
         pairs[i].client = pairs[i].server = -1;
     listener = open_socket(path, true);
     assert_true(listener >= 0);
+    tcp_listener = open_tcp();
     assert_int_equal(pthread_create(&thread, NULL, proxy, NULL), 0);
     return folder;
 }
@@ -185,6 +208,7 @@ void cutting_proxy_stop(void)
         if (pairs[i].client >= 0)
             close_pair(i);
     close(listener);
+    close(tcp_listener);
     unlink(path);
     rmdir(folder);
 }

@@ -8,6 +8,8 @@
 
 /* upstream: the folder of the real server's socket. The folder of its own, for host=. */
 const char *cutting_proxy_start(const char *upstream);
+/* It also listens on 127.0.0.1. */
+int cutting_proxy_port(void);
 void cutting_proxy_stop(void);
 /* From now on the answers on the next connection that is answered pass for so many bytes; then it ends. With a SQLSTATE it
  * ends behind the last whole message before that place, and a FATAL error that has it. Only that one connection. */
