@@ -24,7 +24,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_operator_commands[], cli_server_commands[], cli_tool_commands[],
-    cli_kit_commands[], cli_platform_commands[], cli_plugin_commands[], cli_record_commands[], cli_regrade_commands[];
+    cli_kit_commands[], cli_platform_commands[], cli_plugin_commands[], cli_record_commands[], cli_personal_commands[], cli_regrade_commands[];
 
 /* --name VALUE options into *value, flags (value NULL) into *flag; the operands' index is returned, or -1 after a
  * message. The table ends with a NULL name. */

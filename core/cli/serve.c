@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "audit/audit.h"
+#include "audit/data_protection.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/openapi.h"
@@ -54,7 +55,7 @@ const struct http_route *const cli_routes[] = {
     cohorts_routes,
     invitations_routes,
     support_routes,
-    audit_routes,
+    audit_routes, data_protection_routes,
     library_routes,
     reading_routes,
     scoreboard_routes,
@@ -73,7 +74,7 @@ const struct db_statement *const cli_statements[] = {
     cohorts_statements,
     invitations_statements,
     support_statements,
-    audit_statements,
+    audit_statements, data_protection_statements,
     library_statements,
     reading_statements,
     scoreboard_statements,
@@ -85,7 +86,8 @@ const struct db_statement *const cli_statements[] = {
 
 /* Mail has places of its own: while it waits for a stranger's server nothing else waits. */
 static const struct job_kind *const mail_kinds[] = {&outbound_mail_job, NULL};
-static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &accounts_housekeeping_job, NULL};
+static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &data_protection_export_job,
+                                                   &data_protection_sweep_job, &accounts_housekeeping_job, NULL};
 
 /* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is asked for
  * /metrics or /readyz answers for all. */
@@ -303,6 +305,7 @@ static int serve(struct cli *cli, int argc, char **argv)
         pthread_mutex_init(&server->loops[i].lock, NULL);
     outbound_init(&config, strangers);
     identity_init(&config, passwords);
+    data_protection_init(&config, strangers);
     api_tokens_init(cli_routes);
     library_init(&config);
     const struct http_options http = {

@@ -210,7 +210,8 @@ void http_reply_file(struct http_request *req, const char *path, const char *con
         return;
     }
     http_header_add(req, "etag", quoted);
-    http_header_add(req, "cache-control", "private, max-age=31536000, immutable");
+    if (h2o_find_header(&req->h2o->res.headers, H2O_TOKEN_CACHE_CONTROL, -1) == -1)
+        http_header_add(req, "cache-control", "private, max-age=31536000, immutable");
     if (unchanged) {
         h2o_filecache_close_file(file);
         reply_empty(req, 304);

@@ -66,7 +66,7 @@ void http_reply_json(struct http_request *req, int status, struct text json);
 void http_reply_json_etag(struct http_request *req, struct text json);
 /* application/problem+json (RFC 9457): type, title, status, code, detail, field, request_id. */
 void http_reply_error(struct http_request *req, const struct error *err);
-/* An immutable file; etag is the hex content hash. Range, If-None-Match, HEAD. 404 problem when it is not
+/* An immutable file (a Cache-Control that was added stays); etag is the hex content hash. Range, If-None-Match, HEAD. 404 problem when it is not
  * there. */
 void http_reply_file(struct http_request *req, const char *path, const char *content_type, const char *etag);
 

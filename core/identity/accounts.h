@@ -13,6 +13,10 @@ extern const struct job_kind accounts_housekeeping_job;
 /* Is it a person's name? No control characters, and not blank. 0, or -1 with "bad_name" at /name. */
 int identity_name_acceptable(const char *name, struct error *err);
 
+/* Is this the password of the session's person? Counts as an attempt. 0, or -1 with "wrong_password" at /password or
+ * ERROR_TOO_MANY. */
+int fiber_fn accounts_show_password(struct http_request *req, struct db_scope *scope, const char *password, struct error *err);
+
 /* --- For the command line --------------------------------------------------------------------------------------- */
 
 /* The next sign-in leads to a new password and nowhere else; open sessions end. */

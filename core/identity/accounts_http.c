@@ -216,6 +216,19 @@ static int show_current(const struct own_password *own, const char *current, str
     return 0;
 }
 
+int accounts_show_password(struct http_request *req, struct db_scope *scope, const char *password, struct error *err)
+{
+    const struct throttle_key keys[] = {{"account", NULL}, {"address", throttle_client(req)}, {0}};
+    struct own_password own;
+    bool matches;
+    if (own_password(scope, &own, err) < 0 || throttle_take(req, scope, keys, err) < 0 ||
+        identity_password_verify(own.phc, password, &matches, err) < 0)
+        return -1;
+    if (!matches)
+        return error_set(err, ERROR_UNPROCESSABLE, "wrong_password", "/password", "This is not your password.");
+    return throttle_forgive(scope, keys, err);
+}
+
 static int passwords_from_body(struct http_request *req, const char **current, const char **password, struct error *err)
 {
     json_t *body;
