@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -93,6 +94,19 @@ bool fixture_logged(const char *a, const char *b)
         usleep(5000);
     }
     return false;
+}
+
+int fixture_file(char *path, char *ret, size_t size)
+{
+    int fd = mkstemp(path);
+
+    for (size_t i = 0; i < size; i++)
+        ret[i] = (char)('a' + i % 23);
+    if (fd < 0)
+        return -1;
+    ssize_t written = write(fd, ret, size);
+    close(fd);
+    return written == (ssize_t)size ? 0 : -1;
 }
 
 void fixture_init(struct fixture *f, const struct http_route *routes)

@@ -38,6 +38,9 @@ bool fixture_log_now(const char *a); /* without waiting */
 int fixture_log_begin(void **state); /* cmocka setup and teardown of a group */
 int fixture_log_end(void **state);
 
+/* A temporary file of letters that do not repeat with any power of two; ret holds them too. path ends in XXXXXX. 0 or -1. */
+int fixture_file(char *path, char *ret, size_t size);
+
 #define REPLY_MAX ((size_t)1024 * 1024)
 
 struct reply {

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <sys/uio.h>
 
 static struct fixture server;
@@ -32,13 +31,8 @@ static const struct http_route ROUTES[] = {{"GET", "/file", NULL, 0, file}, {NUL
 
 static int start(void **state)
 {
-    int fd = mkstemp(path);
-
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (char)('a' + i % 23);
-    if (fd < 0 || write(fd, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes) || fixture_log_begin(state) < 0)
+    if (fixture_file(path, bytes, sizeof(bytes)) < 0 || fixture_log_begin(state) < 0)
         return -1;
-    close(fd);
     fixture_init(&server, ROUTES);
     fixture_start(&server);
     return 0;

@@ -134,14 +134,8 @@ static const struct http_route ROUTES[] = {
 
 static int start(void **state)
 {
-    if (fixture_log_begin(state) < 0)
+    if (fixture_log_begin(state) < 0 || fixture_file(file_path, file_bytes, sizeof(file_bytes)) < 0)
         return -1;
-    int fd = mkstemp(file_path);
-    for (size_t i = 0; i < sizeof(file_bytes); i++)
-        file_bytes[i] = (char)('a' + i % 23);
-    if (fd < 0 || write(fd, file_bytes, sizeof(file_bytes)) != (ssize_t)sizeof(file_bytes))
-        return -1;
-    close(fd);
     fixture_init(&server, ROUTES);
     fixture_start(&server);
     return 0;
