@@ -300,6 +300,9 @@ RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 DECLARE
     job uuid := gen_random_uuid();
 BEGIN
+    -- Names come from many doors; a line break in one must not stop the mail.
+    SELECT coalesce(jsonb_object_agg(v.key, regexp_replace(v.value, '[[:cntrl:]]+', ' ', 'g')), '{}') INTO vals
+        FROM jsonb_each_text(vals) v;
     INSERT INTO jobs (id, tenant_id, person_id, kind, key, payload)
         VALUES (job, tenant, person, 'mail', job::text,
                 jsonb_build_object('template', template, 'to', address, 'values', vals, 'ticket', ticket));

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Measures and prints the table of ops/bench, which builds and then calls this."""
 import argparse
+import concurrent.futures
 import json
 import os
 import re
@@ -213,6 +214,49 @@ class Bench:
                 if has_sklearn and abs(said["ours"][name] - said["theirs"][name]) > 1e-9:
                     raise RuntimeError(f"{kind}: {name} is {said['ours'][name]} here and {said['theirs'][name]} in Python")
 
+    # --- f, g ---------------------------------------------------------------------------------------------------------
+
+    def sign_in(self, seconds):
+        """Right passwords of ever other people: what throttling lets through, and what costs the most."""
+        return load.wrk(self.watch(), self.world.server.url, "login.lua", [READERS, self.world.password(), 2],
+                        self.options.connections, seconds)
+
+    def sign_ins(self):
+        cores = os.cpu_count()
+
+        def alone():
+            said = json.loads(load.run([BUILD / "tests/bench/bench_argon2", cores, self.options.seconds], self.options.seconds))
+            return load.Measured(per_s=said["per_s"], p50=said["p50_us"] / 1e3, p99=said["p99_us"] / 1e3,
+                                 server_us=said["cpu_us"], count=said["count"])
+
+        self.interleave("(f) sign in", {"overread, POST /v1/sessions": lambda: self.sign_in(self.options.seconds),
+                                        f"Argon2id alone, {cores} threads": alone})
+
+    def flood(self):
+        self.world.reset()
+
+        def list_route():
+            return load.wrk(self.watch(), self.world.server.url, "get.lua", ["/v1/cases", self.options.connections],
+                            self.options.connections, self.options.seconds)
+
+        def during():
+            # Begins before and ends after what is measured.
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                flood = pool.submit(self.sign_in, self.options.seconds + 2)
+                time.sleep(1)
+                measured = list_route()
+                flooded_by.append(flood.result().per_s)
+                return measured
+
+        flooded_by = []
+
+        alone, flooded = "overread, GET /v1/cases", "the same while people sign in"
+        self.interleave("(g) case list during a flood of sign-ins", {alone: list_route, flooded: during})
+        medians = self.rows[-1][1]
+        self.notes.append(f"(g) p99 of the case list is {medians[flooded].p99 / medians[alone].p99:.2f} times what it is without the "
+                          f"flood, of {self.options.connections} connections that sign in without a pause "
+                          f"({statistics.median(flooded_by):.0f} a second).")
+
     # --- Words --------------------------------------------------------------------------------------------------------
 
     def machine(self):
@@ -297,15 +341,15 @@ NOTES = [
 def parse():
     parser = argparse.ArgumentParser(prog="ops/bench", add_help=False)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="abcde")
+    parser.add_argument("--only", default="abcdefg")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=int)
     parser.add_argument("--repetitions", type=int)
     options = parser.parse_args()
     options.seconds = options.seconds or (2 if options.quick else 4)
     options.repetitions = options.repetitions or (1 if options.quick else 3)
-    if set(options.only) - set("abcde") or not 2 <= options.connections <= 100 or not 1 <= options.seconds <= 10:
-        parser.error("--only takes letters of abcde, --connections 2 to 100, --seconds 1 to 10")
+    if set(options.only) - set("abcdefg") or not 2 <= options.connections <= 100 or not 1 <= options.seconds <= 10:
+        parser.error("--only takes letters of abcdefg, --connections 2 to 100, --seconds 1 to 10")
     return options
 
 
@@ -314,8 +358,8 @@ def main():
     say("making a cluster, the demo library and some thousand readers")
     bench = Bench(options)
     try:
-        for letter, measure in zip("abcde", (bench.submissions, bench.lists, bench.images, bench.grades,
-                                            bench.reader_statistics)):
+        for letter, measure in zip("abcdefg", (bench.submissions, bench.lists, bench.images, bench.grades,
+                                              bench.reader_statistics, bench.sign_ins, bench.flood)):
             if letter in options.only:
                 measure()
         print("\n".join([*bench.machine(), "", *bench.table(), "", *bench.explain()]))

@@ -168,6 +168,16 @@ class World:
                           "memberships, tenants", "CHECKPOINT"):
             self.pg.query(statement)
 
+    def password(self):
+        """Of every reader, from the first time on that it is asked for."""
+        word = "correct horse battery staple"
+        if not self.pg.query("SELECT 1 FROM passwords LIMIT 1"):
+            self.server.cli("person", "add", "--tenant", "bench-0", "--email", "first@bench.example", "--name", "First", "--role",
+                            "trainee", "--password-stdin", stdin=word + "\n")
+            self.pg.query("INSERT INTO passwords (person_id, phc) SELECT p.person_id, (SELECT phc FROM passwords LIMIT 1)"
+                          " FROM people p WHERE p.email LIKE 'reader-%%'")
+        return word
+
     # --- What is sent ---------------------------------------------------------------------------------------------------
 
     @staticmethod
