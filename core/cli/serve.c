@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@
 #include "tenancy/support.h"
 #include "tenancy/tenancy.h"
 
-enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, SNAPSHOT_MS = 250 };
+enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, PASSWORD_NICENESS = 15, SNAPSHOT_MS = 250 };
 enum { MAILS_AT_ONCE = 2, FETCHES_AT_ONCE = 8, OUTBOUND_QUEUE = 256 }; /* mails: a loop; fetches: beside them */
 
 static void openapi_get(struct http_request *req)
@@ -276,6 +277,14 @@ static void block_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Argon2id takes 19 MiB for each password. Given back to the kernel each time, they are mapped and unmapped under a lock of
+ * the whole process, which a thread that is nice may hold for long while loops wait for it. So malloc keeps them. */
+static void keep_large_blocks(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most it takes */
+    mallopt(M_TRIM_THRESHOLD, 256 << 20);
+}
+
 static int serve(struct cli *cli, int argc, char **argv)
 {
     struct error err = {0};
@@ -289,16 +298,17 @@ static int serve(struct cli *cli, int argc, char **argv)
             arena_printf(cli->arena, "%s://%s", config.tls_certificate[0] ? "https" : "http", config.listen);
     set_log_level(config.log_level);
     block_signals();
+    keep_large_blocks();
     config.allow_unsigned_plugins |= allow_unsigned;
     struct cli own = {.config = &config, .arena = cli->arena};
     if (vault_init(&config, &err) < 0 || outbound_check(&config, &err) < 0 || cli_load_plugins(&own, &err) < 0)
         return cli_fail(&err);
     log_plugins();
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE);
+    struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE, PASSWORD_NICENESS);
     long loops = config.threads ? config.threads : cores;
     struct thread_pool *strangers =
-        thread_pool_create((unsigned)(FETCHES_AT_ONCE + MAILS_AT_ONCE * loops), OUTBOUND_QUEUE);
+        thread_pool_create((unsigned)(FETCHES_AT_ONCE + MAILS_AT_ONCE * loops), OUTBOUND_QUEUE, 0);
     struct server *server = mem_alloc(sizeof(*server));
     server->config = &config;
     for (int i = 0; i < LOOPS_MAX; i++)

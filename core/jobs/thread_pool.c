@@ -4,9 +4,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/die.h"
 #include "base/fiber.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
 
@@ -26,6 +29,7 @@ struct thread_pool {
     unsigned queued, queue_max;
     bool stopping;
 
+    int niceness;
     unsigned thread_count;
     pthread_t *threads;
 };
@@ -57,6 +61,9 @@ static void *run(void *arg)
 {
     struct thread_pool *pool = arg;
     struct item *item;
+    /* On Linux a thread has a niceness of its own. Without it the work is done all the same. */
+    if (pool->niceness && setpriority(PRIO_PROCESS, (id_t)gettid(), pool->niceness) < 0)
+        log_line(LOG_LEVEL_WARNING, "thread_pool_not_nice", NULL);
     while ((item = take(pool))) {
         item->work(item->arg);
         loop_post(item->loop, wake, item);
@@ -64,11 +71,12 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct thread_pool *thread_pool_create(unsigned threads, unsigned queue_max)
+struct thread_pool *thread_pool_create(unsigned threads, unsigned queue_max, int niceness)
 {
     struct thread_pool *pool = mem_alloc(sizeof(*pool));
     pool->last = &pool->first;
     pool->queue_max = queue_max;
+    pool->niceness = niceness;
     pool->thread_count = threads;
     pool->threads = mem_array(threads, sizeof(pool->threads[0]));
     pthread_mutex_init(&pool->lock, NULL);

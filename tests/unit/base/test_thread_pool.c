@@ -65,7 +65,7 @@ static void turn_until_ended(unsigned count)
 static void work_runs_on_another_thread_and_the_fiber_goes_on_here(void **state)
 {
     (void)state;
-    pool = thread_pool_create(3, 200);
+    pool = thread_pool_create(3, 200, 0);
     for (int i = 0; i < 200; i++)
         fiber_spawn(ask, NULL);
     turn_until_ended(200);
@@ -78,7 +78,7 @@ static void work_runs_on_another_thread_and_the_fiber_goes_on_here(void **state)
 static void a_full_queue_is_refused_at_once(void **state)
 {
     (void)state;
-    pool = thread_pool_create(1, 2);
+    pool = thread_pool_create(1, 2, 0);
     pthread_mutex_lock(&gate);
     for (int i = 0; i < 20; i++)
         fiber_spawn(ask, NULL);
@@ -93,7 +93,7 @@ static void a_full_queue_is_refused_at_once(void **state)
 static void destroying_the_pool_finishes_what_is_queued(void **state)
 {
     (void)state;
-    pool = thread_pool_create(1, 10);
+    pool = thread_pool_create(1, 10, 0);
     for (int i = 0; i < 10; i++)
         fiber_spawn(ask, NULL);
     thread_pool_destroy(pool);

@@ -72,7 +72,7 @@ static int start(void **state)
     setenv("https_proxy", "http://127.0.0.1:1", 1);
     setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
     loop = loop_create();
-    pool = thread_pool_create(2, 4);
+    pool = thread_pool_create(2, 4, 0);
     arena = arena_create();
     outbound_init(&config, pool);
     pthread_create(&peer.thread, NULL, answer, NULL);
