@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "identity/identity.h"
+#include "identity/sso.h"
 #include "tenancy/support.h"
 
 static int operator_set(struct cli *cli, int argc, char **argv, bool is_operator)
@@ -63,7 +64,36 @@ static int open_support(struct cli *cli, int argc, char **argv)
     return 0;
 }
 
+static int domain_set(struct cli *cli, int argc, char **argv, bool confirmed)
+{
+    const char *tenant = NULL, *domain = NULL;
+    struct error err = {0};
+    const struct cli_option options[] = {
+        {.name = "tenant", .value = &tenant, .required = true}, {.name = "domain", .value = &domain, .required = true}, {0}};
+    if (cli_options(argc, argv, options) != argc)
+        return 2;
+    struct db_session *admin = cli_admin(cli);
+    if (!admin)
+        return 1;
+    int rc = sso_domain_confirm(admin, cli->arena, tenant, domain, confirmed, &err);
+    db_session_close(admin);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
+
+static int domain_confirm(struct cli *cli, int argc, char **argv)
+{
+    return domain_set(cli, argc, argv, true);
+}
+
+static int domain_unconfirm(struct cli *cli, int argc, char **argv)
+{
+    return domain_set(cli, argc, argv, false);
+}
+
 const struct cli_command cli_platform_commands[] = {
+    {"domain confirm", "--tenant SLUG --domain D      its mailboxes are the tenant's: single sign-on may link its members",
+     domain_confirm},
+    {"domain unconfirm", "--tenant SLUG --domain D", domain_unconfirm},
     {"operator add", "--email E --name N          somebody who runs the platform: no right in any tenant", operator_add},
     {"operator remove", "--email E", operator_remove},
     {"support open", "--tenant SLUG --operator E --hours N --reason TEXT  let an operator into a tenant, for a time", open_support},

@@ -17,6 +17,7 @@
 #include "identity/api_tokens.h"
 #include "identity/identity.h"
 #include "identity/second_factor.h"
+#include "identity/sso.h"
 #include "identity/vault.h"
 #include "identity/webauthn.h"
 #include "jobs/jobs.h"
@@ -49,6 +50,7 @@ const struct http_route *const cli_routes[] = {
     identity_routes,
     accounts_routes,
     second_factor_routes,
+    sso_routes,
     webauthn_routes,
     api_token_routes,
     tenancy_routes,
@@ -68,6 +70,7 @@ const struct db_statement *const cli_statements[] = {
     identity_statements,
     accounts_statements,
     second_factor_statements,
+    sso_statements,
     webauthn_statements,
     api_tokens_statements,
     tenancy_statements,
@@ -314,6 +317,7 @@ static int serve(struct cli *cli, int argc, char **argv)
     for (int i = 0; i < LOOPS_MAX; i++)
         pthread_mutex_init(&server->loops[i].lock, NULL);
     outbound_init(&config, strangers);
+    sso_init(&config);
     identity_init(&config, passwords);
     data_protection_init(&config, strangers);
     api_tokens_init(cli_routes);

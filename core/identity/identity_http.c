@@ -29,6 +29,11 @@ static void set_cookie(struct http_request *req, const char *token, const char *
                                  token, identity_cookie_secure() ? "; Secure" : "", attributes));
 }
 
+void identity_set_cookie(struct http_request *req, const char *token)
+{
+    set_cookie(req, token, "");
+}
+
 void identity_token(char ret[IDENTITY_TOKEN_SIZE])
 {
     unsigned char random[TOKEN_BYTES];

@@ -30,6 +30,8 @@ int fiber_fn identity_session_open(struct db_scope *scope, const char *person, c
 void identity_token(char ret[IDENTITY_TOKEN_SIZE]);
 /* 201 with a session that was opened or moved on under this token: in the cookie, or (cookie false) in the body. */
 void identity_reply_session(struct http_request *req, int status, const char *token, bool cookie, struct text session);
+/* The session's cookie on the reply: for one that is no page of JSON. */
+void identity_set_cookie(struct http_request *req, const char *token);
 /* Did this request show its session by the cookie? */
 bool identity_by_cookie(const struct http_request *req);
 
