@@ -55,7 +55,7 @@ CREATE INDEX sso_identities_person ON sso_identities (person_id);
 -- A sign-in that has begun: good once, for ten minutes, in the browser that began it.
 CREATE TABLE sso_flows (
     tenant_id    uuid NOT NULL REFERENCES tenants,
-    state_hash   bytea NOT NULL UNIQUE CHECK (octet_length(state_hash) = 32),
+    state_hash   bytea NOT NULL CHECK (octet_length(state_hash) = 32),
     browser_hash bytea NOT NULL CHECK (octet_length(browser_hash) = 32),
     issuer       text NOT NULL,
     client_id    text NOT NULL,
@@ -65,6 +65,7 @@ CREATE TABLE sso_flows (
     expires_at   timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, state_hash)
 );
+CREATE INDEX sso_flows_state ON sso_flows (state_hash); -- random: whose it is, is not known before
 CREATE INDEX sso_flows_age ON sso_flows (expires_at);
 
 -- Logout tokens that were taken: none counts twice.

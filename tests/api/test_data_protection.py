@@ -20,6 +20,7 @@ DEALT_WITH = {
     "audit_log": "export_page(): audit; stays, its chain holds",
     "tickets": "export_page(): invitations; outbox_forget()",
     "erasures": "the ledger",
+    "single_sign_on": "email_domains name no person",
 }
 
 

@@ -157,6 +157,8 @@ TOLD_WHO = {
     "session_open": "called when the person has just been recognised; its callers are identity's",
     "password_rehash": "replaces a hash by one of the same password: the old hash must be shown",
     "session_json": "tells of a session by its id, which is random",
+    "sso_begin": "begins a sign-in, whoever asks: it opens nothing yet",
+    "sso_logout": "called when the tenant's provider has signed a logout token",
     "support_open": "refuses another tenant than the asker's",
 }
 
