@@ -30,33 +30,33 @@ def all_have(replies, name, value):
     assert {reply.headers.get(name) for reply in replies} == {value}
 
 
-def test_security_checklist_csp_of_data_lets_nothing_load(replies):
+def test_checklist_browser_csp_of_data_lets_nothing_load(replies):
     all_have(replies, "content-security-policy", "default-src 'none'; frame-ancestors 'none'")
 
 
-def test_security_checklist_types_are_not_guessed(replies):
+def test_checklist_browser_types_are_not_guessed(replies):
     all_have(replies, "x-content-type-options", "nosniff")
 
 
-def test_security_checklist_other_sites_cannot_embed_a_reply(replies):
+def test_checklist_browser_other_sites_cannot_embed_a_reply(replies):
     all_have(replies, "cross-origin-resource-policy", "same-origin")
 
 
-def test_security_checklist_other_sites_keep_no_handle_on_a_window(replies):
+def test_checklist_browser_other_sites_keep_no_handle_on_a_window(replies):
     all_have(replies, "cross-origin-opener-policy", "same-origin")
 
 
-def test_security_checklist_no_address_is_told_to_other_sites(replies):
+def test_checklist_browser_no_address_is_told_to_other_sites(replies):
     all_have(replies, "referrer-policy", "no-referrer")
 
 
-def test_security_checklist_private_replies_are_never_kept_unasked(replies):
+def test_checklist_browser_private_replies_are_never_kept_unasked(replies):
     for reply in replies:
         assert reply.headers["cache-control"] in ("no-store", "private, no-cache"), reply.url
         assert ("etag" in reply.headers) == (reply.headers["cache-control"] == "private, no-cache")
 
 
-def test_security_checklist_hsts_where_the_public_url_is_https(public, client):
+def test_checklist_browser_hsts_where_the_public_url_is_https(public, client):
     with public.client() as me:
         for path in ("/healthz", "/v1/cases", "/nowhere"):
             assert me.get(path).headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
@@ -67,13 +67,13 @@ def cors_fields(reply):
     return {name for name in reply.headers if name.startswith("access-control-")}
 
 
-def test_security_checklist_cors_is_nobodys_by_default(client):
+def test_checklist_browser_cors_is_nobodys_by_default(client):
     for origin in (LISTED, "null", "*"):
         assert cors_fields(client().get("/v1/cases", headers={"Origin": origin})) == set()
         assert cors_fields(client().options("/v1/reads", headers={"Origin": origin, **PREFLIGHT})) == set()
 
 
-def test_security_checklist_cors_names_a_listed_origin_and_never_everybody(public):
+def test_checklist_browser_cors_names_a_listed_origin_and_never_everybody(public):
     with public.client() as me:
         for path in ("/healthz", "/v1/cases", "/nowhere"):
             reply = me.get(path, headers={"Origin": LISTED})
@@ -86,7 +86,7 @@ def test_security_checklist_cors_names_a_listed_origin_and_never_everybody(publi
 @pytest.mark.parametrize("origin", [UNLISTED, "null", "*", "", LISTED.upper(), LISTED + ".evil.example", LISTED[:-1],
                                     LISTED + ":8443", LISTED.replace("https", "http"), f"{LISTED} {UNLISTED}",
                                     f"https://first.example.org {LISTED}"])
-def test_security_checklist_cors_gives_an_unlisted_origin_nothing(public, origin):
+def test_checklist_browser_cors_gives_an_unlisted_origin_nothing(public, origin):
     with public.client() as me:
         for reply in (me.get("/healthz", headers={"Origin": origin}),
                       me.options("/v1/reads", headers={"Origin": origin, **PREFLIGHT})):
@@ -94,7 +94,7 @@ def test_security_checklist_cors_gives_an_unlisted_origin_nothing(public, origin
             assert "Origin" in reply.headers["vary"], "what is kept for one origin is not for another"
 
 
-def test_security_checklist_cors_preflight_is_answered_without_credentials(public):
+def test_checklist_browser_cors_preflight_is_answered_without_credentials(public):
     with public.client() as me:
         reply = me.options("/v1/reads", headers={"Origin": LISTED, **PREFLIGHT})
     assert reply.status_code == 204

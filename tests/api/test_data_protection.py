@@ -10,6 +10,9 @@ import pytest
 
 from support.cluster import binary
 from support.reads import assert_problem, open_read, read_case, submit, truth_as_answer, unknown_id
+from support.server import OVERREAD, ROOT, environment
+
+PLUGINS_SOURCE = ROOT / "plugins"
 
 # Columns of `people`: a new one is to be thought of in person_erase() before it is listed here.
 PEOPLE_COLUMNS = {"person_id", "email", "name", "disabled_at", "created_at", "email_verified_at"}
@@ -312,8 +315,6 @@ def test_checklist_gdpr_an_erasure_is_replayed_after_a_restore(subject, server, 
         assert occurrences(pg, words, database)
         config = tmp_path / "restored.conf"
         config.write_text(server.config_file.read_text().replace("dbname=overread", f"dbname={database}"))
-        from support.server import OVERREAD, environment
-
         def restored(*arguments):
             return subprocess.run([OVERREAD, "--config", config, *map(str, arguments)], env=environment(), capture_output=True,
                                   text=True, timeout=300)
@@ -345,6 +346,23 @@ def test_the_ledger_is_never_changed(pg, server, tenant):
     for sql in ("DELETE FROM erasures", "UPDATE erasures SET why = 'own_wish'", "TRUNCATE erasures"):
         with pytest.raises(Exception, match="never changed"):
             pg.query(sql, user="overread_owner")
+
+
+def free_strings(schema):
+    if isinstance(schema, dict):
+        if schema.get("type") == "string" and not {"enum", "const"} & set(schema):
+            yield schema
+        for member in schema.values():
+            yield from free_strings(member)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from free_strings(item)
+
+
+@pytest.mark.parametrize("plugin", ["prostate_mri", "breast_mammo", "lung_ct"])
+def test_answers_stay_after_an_erasure_since_none_has_room_for_free_text(plugin):
+    manifest = json.loads((PLUGINS_SOURCE / plugin / "manifest.json").read_text())
+    assert list(free_strings(manifest["schemas"]["answer"])) == []
 
 
 # --- Nothing is forgotten by oversight -----------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
 """Signing in and out: opaque sessions, cookie or bearer, idle and absolute expiry."""
+import base64
+import hashlib
 import time
 
 import pytest
@@ -49,13 +51,13 @@ def test_a_sign_in_with_a_wrong_field_names_it(client, body, field):
     assert_problem(client().post("/v1/sessions", json=body), 422, field=field)
 
 
-def test_sign_out_ends_the_session_at_once(tenant, client):
+def test_checklist_sessions_sign_out_ends_one_at_once(tenant, client):
     me = client(tenant("trainee")["trainee"])
     assert me.delete("/v1/session").status_code == 204
     assert_problem(me.get("/v1/session"), 401, "session_ended")
 
 
-def test_ones_sessions_are_listed_and_revoked_one_by_one(tenant, client):
+def test_checklist_sessions_are_listed_and_revoked_one_by_one(tenant, client):
     person = tenant("trainee")["trainee"]
     first = person.login()
     with_first = client(person)
@@ -75,7 +77,7 @@ def test_nobody_revokes_another_persons_session(tenant, client):
     assert client(trust["trainee"]).get("/v1/session").status_code == 200
 
 
-def test_an_idle_session_ends(tenant, client):
+def test_checklist_sessions_end_when_idle(tenant, client):
     person = tenant("trainee", options=("--session-idle", "1 second"))["trainee"]
     me = client(person)
     assert me.get("/v1/session").status_code == 200
@@ -83,7 +85,7 @@ def test_an_idle_session_ends(tenant, client):
     assert_problem(me.get("/v1/session"), 401, "session_ended")
 
 
-def test_a_session_in_use_ends_at_its_absolute_limit(tenant, client):
+def test_checklist_sessions_in_use_end_at_their_absolute_limit(tenant, client):
     person = tenant("trainee", options=("--session-absolute", "2 seconds"))["trainee"]
     me = client(person)
     deadline = time.monotonic() + 10
@@ -112,7 +114,7 @@ def test_a_browser_gets_a_cookie_and_no_token(tenant, client, server):
     assert browser.get("/v1/session").json()["person"]["email"] == person.email
 
 
-def test_an_unsafe_request_with_the_cookie_needs_our_origin_and_header(tenant, client, server, demo_cases):
+def test_checklist_browser_an_unsafe_request_with_the_cookie_needs_our_origin_and_header(tenant, client, server, demo_cases):
     browser = client()
     sign_in(browser, tenant("trainee")["trainee"], cookie=True)
     body = {"case": demo_cases[0].id}
@@ -129,7 +131,7 @@ def test_with_our_origin_and_header_the_cookie_is_as_good_as_a_token(tenant, ser
         assert browser.post("/v1/reads", json={"case": demo_cases[0].id}, headers=ours).status_code == 201
 
 
-def test_behind_tls_the_cookie_is_host_bound_and_secure(tenant, server_with):
+def test_checklist_sessions_behind_tls_the_cookie_is_host_bound_and_secure(tenant, server_with):
     person = tenant("trainee")["trainee"]
     with server_with(cookie_secure="on").client() as browser:
         cookie = sign_in(browser, person, cookie=True).headers["set-cookie"]
@@ -147,7 +149,7 @@ def test_a_suspended_tenant_is_refused_at_once_and_let_in_again(tenant, client, 
     assert me.get("/v1/session").status_code == 200
 
 
-def test_tokens_and_passwords_are_never_stored_or_logged(tenant, client, server, pg):
+def test_checklist_sessions_tokens_and_passwords_are_never_stored_or_logged(tenant, client, server, pg):
     person = tenant("trainee")["trainee"]
     client(person).get("/v1/session")
     hashes = pg.query("SELECT phc FROM passwords WHERE person_id = %s", (person.id,))
@@ -204,3 +206,23 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(tenant, client, server)
     server.cli("person", "add", "--tenant", trust.slug, "--email", person.email, "--name", person.name, "--role", "trainee",
                "--password-stdin", stdin="another horse battery staple\n")
     assert_problem(me.get("/v1/session"), 401, "session_ended")
+
+
+def test_checklist_sessions_a_token_has_256_bits_and_every_sign_in_a_new_one(tenant, pg):
+    person = tenant("trainee")["trainee"]
+    tokens = [person.login()["token"] for _ in range(8)]
+    raw = [base64.urlsafe_b64decode(token + "=") for token in tokens]
+    assert {len(one) for one in raw} == {32} and len(set(raw)) == 8
+    ones = sum(bin(byte).count("1") for one in raw for byte in one)
+    assert 888 < ones < 1160  # of 2048: 1024, give or take six standard deviations
+    stored = {row[0] for row in pg.query("SELECT encode(token_hash, 'hex') FROM sessions WHERE person_id = %s", (person.id,))}
+    assert stored == {hashlib.sha256(token.encode()).hexdigest() for token in tokens}
+
+
+def test_checklist_sessions_of_a_disabled_person_end_at_once(tenant, client, pg):
+    person = tenant("trainee")["trainee"]
+    me = client(person)
+    assert me.get("/v1/session").status_code == 200
+    pg.query("UPDATE people SET disabled_at = now() WHERE person_id = %s", (person.id,))
+    assert_problem(me.get("/v1/session"), 401, "session_ended")
+    assert_problem(sign_in(client(), person), 401, "sign_in_failed")
