@@ -22,6 +22,7 @@ BODIES = {
     "POST /v1/me/tokens": {"name": "t", "scopes": ["cases:read"]},
     "POST /v1/session/tenant": {"tenant": "{slug}"},
     "POST /v1/tenant/tokens": {"name": "t"},
+    "PUT /v1/tenant/single-sign-on": {"issuer": "https://127.0.0.1:9", "client_id": "c", "client_secret": "s", "just_in_time": False},
     "PATCH /v1/tenant": {"invitations_hold_seats": True},
     "PATCH /v1/tenant/members/{person}": {"roles": ["trainee"]},
     "POST /v1/tenant/cohorts": {"name": "{unique}"},

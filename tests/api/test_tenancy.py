@@ -4,6 +4,7 @@ import threading
 import pytest
 from support.reads import assert_problem, open_read, read_case, submit, truth_as_answer
 
+
 def test_the_tenant_is_shown_to_its_members(tenant, client):
     trust = tenant("trainee", "administrator")
     shown = client(trust["trainee"]).get("/v1/tenant").json()
