@@ -121,9 +121,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
                 THEN mail_queue('account_exists', address, NULL, NULL, jsonb_build_object('name', known.name))
                 ELSE mail_queue('account', address, NULL, NULL, '{}', '00000000-0000-0000-0000-000000000000') END $$;
 
--- Nothing of a person exists until the link is used; the password's hash waits in the ticket. When somebody else's sign-up
--- for the address is open already, neither password is taken: who reads the mailbox chooses one by a further mail, and nobody
--- who has signed up another's address knows its password.
+-- Nothing of a person exists until the link is used; the password's hash waits in the ticket. It counts only when who follows
+-- the link shows the password again: else a stranger could sign up another's address and wait for its owner to follow the
+-- link. Without it, or when somebody else's sign-up for the address is open already, who reads the mailbox chooses a password
+-- by a further mail.
 CREATE FUNCTION account_request(address text, name text, phc text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -143,13 +144,19 @@ BEGIN
     PERFORM mail_queue_or_not(known, address);
 END $$;
 
--- A link that proves an address was followed: of a sign-up (person and tenant are made) or of a new address.
--- made: {"kind", "person", "tenant", "password_set"}
-CREATE FUNCTION address_verify(token_sha256 text, new_person uuid, new_tenant uuid, new_slug text) RETURNS json
+-- The hash of the password that was chosen when signing up; NULL: none waits, or the link is no longer good.
+CREATE FUNCTION account_ticket_phc(token_sha256 text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS
+$$ SELECT k.detail->>'phc' FROM ticket_of('account', token_sha256) k $$;
+
+-- A link that proves an address was followed: of a sign-up (person and tenant are made) or of a new address. shown_phc: the
+-- hash of the password that was shown with it. made: {"kind", "person", "tenant", "password_set"}
+CREATE FUNCTION address_verify(token_sha256 text, new_person uuid, new_tenant uuid, new_slug text, shown_phc text) RETURNS json
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     k tickets;
     p people;
+    shown boolean;
 BEGIN
     IF EXISTS (SELECT FROM ticket_of('email', token_sha256)) THEN
         RETURN email_verify(token_sha256);
@@ -164,13 +171,14 @@ BEGIN
     INSERT INTO tenants (tenant_id, kind, slug, name) VALUES (new_tenant, 'individual', new_slug, p.name);
     INSERT INTO memberships (tenant_id, person_id, roles) VALUES (new_tenant, new_person, '{trainee}');
     PERFORM audit(new_tenant, new_person, 'account.created', new_person::text);
-    IF k.detail->>'phc' IS NOT NULL THEN
-        INSERT INTO passwords (person_id, phc) VALUES (new_person, k.detail->>'phc');
+    shown := coalesce(k.detail->>'phc' = shown_phc, false);
+    IF shown THEN
+        INSERT INTO passwords (person_id, phc) VALUES (new_person, shown_phc);
     ELSE
         PERFORM password_reset_mail(p);
     END IF;
     RETURN json_build_object('kind', 'account', 'person', new_person, 'tenant', new_slug,
-                             'password_set', k.detail->>'phc' IS NOT NULL);
+                             'password_set', shown);
 END $$;
 
 -- Passwords ------------------------------------------------------------------------------------------------------------
@@ -373,5 +381,5 @@ BEGIN
     RETURN total + gone;
 END $$;
 
-GRANT EXECUTE ON FUNCTION throttle_take, throttle_forgive, account_request, address_verify, password_reset_request,
+GRANT EXECUTE ON FUNCTION throttle_take, throttle_forgive, account_request, account_ticket_phc, address_verify, password_reset_request,
     password_about, password_reset, password_change, me_json, me_rename, email_request, housekeeping TO overread_app;

@@ -14,8 +14,12 @@ SELECT account_request($1, $2, $3);
 
 -- name: address_verify
 -- lane: write
--- $1 hash of the link's token, $2 new person, $3 new tenant, $4 its slug
-SELECT address_verify($1, $2::uuid, $3::uuid, $4);
+-- $1 hash of the link's token, $2 new person, $3 new tenant, $4 its slug, $5 hash of the password that was shown, or NULL
+SELECT address_verify($1, $2::uuid, $3::uuid, $4, $5);
+
+-- name: account_ticket_phc
+-- lane: read
+SELECT account_ticket_phc($1);
 
 -- name: password_reset_request
 -- lane: write

@@ -81,6 +81,25 @@ static void account_post(struct http_request *req)
     }
 }
 
+/* Who follows the link and shows the password that was chosen when signing up is who signed up: its hash; else NULL. */
+static int sign_up_shown(struct db_scope *scope, const char *token, const char *password, const char **ret, struct error *err)
+{
+    const struct db_result *res;
+    bool matches;
+    *ret = NULL;
+    if (!password)
+        return 0;
+    if (db_run(scope, sql_account_ticket_phc, (const char *const[]){token}, &res, err) < 0)
+        return -1;
+    const char *phc = db_string(res, 0, 0);
+    if (!phc || !phc[0])
+        return 0;
+    if (identity_password_verify(phc, password, &matches, err) < 0)
+        return -1;
+    *ret = matches ? phc : NULL;
+    return 0;
+}
+
 static void verification_post(struct http_request *req)
 {
     struct error err = {0};
@@ -88,17 +107,19 @@ static void verification_post(struct http_request *req)
     const struct throttle_key keys[] = {{"address", throttle_client(req)}, {0}};
     const struct db_result *res;
     json_t *body;
-    const char *token;
+    const char *token, *password = NULL, *phc;
     unsigned char random[SLUG_BYTES];
     char person[UUID_SIZE], tenant[UUID_SIZE], slug[2 * SLUG_BYTES + 1];
     uuid_v7(person);
     uuid_v7(tenant);
     crypto_random(random, sizeof(random));
     hex_encode(random, sizeof(random), slug);
-    if (http_body_json(req, &body, &err) < 0 || json_object_only(body, &err, "token", NULL) < 0 ||
-        get_token(req, body, &token, &err) < 0 || throttle_take(req, &scope, keys, &err) < 0 ||
+    if (http_body_json(req, &body, &err) < 0 || json_object_only(body, &err, "token", "password", NULL) < 0 ||
+        get_token(req, body, &token, &err) < 0 ||
+        json_get_string(body, "password", false, 1, PASSWORD_MAX, &password, &err) < 0 ||
+        throttle_take(req, &scope, keys, &err) < 0 || sign_up_shown(&scope, token, password, &phc, &err) < 0 ||
         db_run(&scope, sql_address_verify,
-               (const char *const[]){token, person, tenant, arena_printf(scope.arena, "p-%s", slug)}, &res, &err) < 0) {
+               (const char *const[]){token, person, tenant, arena_printf(scope.arena, "p-%s", slug), phc}, &res, &err) < 0) {
         http_reply_error(req, &err);
         return;
     }

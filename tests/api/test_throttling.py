@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support.accounts import account, address, hold_mail, password, release_mail, sign_in, sign_up, somewhere
+from support.accounts import account, address, hold_mail, password, release_mail, sign_in, sign_up, somewhere, stretch
 from support.reads import assert_problem
 
 FREE = 5  # attempts on one account without delay: throttle_rule() in migrations/0008
@@ -27,11 +27,6 @@ def http(client):
 
 def wrong(http, email, headers=None):
     return sign_in(http, email, "not the password at all", headers=headers)
-
-
-def stretch(pg):
-    """The delays that run make a minute more: a slow machine must not let them pass by itself."""
-    pg.query("UPDATE throttle_buckets SET free_at = free_at + interval '1 minute' WHERE free_at > at + interval '0.5 second'")
 
 
 def fill(http, pg, email):
