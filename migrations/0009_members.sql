@@ -438,6 +438,18 @@ BEGIN
         UPDATE sessions s SET idle = least(s.idle, t.session_idle), expires_at = least(s.expires_at, s.created_at + t.session_absolute)
             WHERE s.tenant_id = t.tenant_id AND s.ended_at IS NULL
               AND (s.idle > t.session_idle OR s.expires_at > s.created_at + t.session_absolute);
+        IF t.second_factor = 'required' AND was.second_factor <> 'required' THEN
+            UPDATE sessions s SET stage = CASE WHEN cardinality(second_factors(s.person_id)) > 0 THEN 'second_factor' ELSE 'enrolment' END
+                WHERE s.tenant_id = t.tenant_id AND s.ended_at IS NULL AND s.stage = 'full'
+                  AND NOT s.methods && ARRAY['single_sign_on', 'passkey', 'totp', 'security_key', 'recovery_code'];
+            PERFORM pg_notify('overread_revoked', '');
+        END IF;
+        IF was.password_sign_in AND NOT t.password_sign_in THEN
+            PERFORM sessions_end_in(t.tenant_id, m.person_id, 'password_sign_in_off') FROM memberships m
+                WHERE m.tenant_id = t.tenant_id AND NOT m.break_glass AND NOT 'support' = ANY (m.roles)
+                  AND EXISTS (SELECT FROM sessions s WHERE s.tenant_id = m.tenant_id AND s.person_id = m.person_id
+                                                       AND s.ended_at IS NULL AND NOT 'single_sign_on' = ANY (s.methods));
+        END IF;
         PERFORM audit(t.tenant_id, current_person(), 'tenant.changed', t.tenant_id::text, patch);
     END IF;
     RETURN tenant_json();
@@ -575,6 +587,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     s sessions;
     opened json;
+    ends timestamptz;
 BEGIN
     SELECT * INTO s FROM sessions WHERE tenant_id = current_tenant() AND session_id = current_session_id() FOR UPDATE;
     IF NOT EXISTS (SELECT FROM memberships m JOIN tenants t USING (tenant_id)
@@ -586,6 +599,13 @@ BEGIN
                        '/tenant');
     END IF;
     opened := session_open(s.person_id, tenant_slug, session, token_sha256, s.client, array_remove(s.methods, 'single_sign_on'));
+    -- Nobody has signed in anew: by switching to and fro a session becomes neither younger nor longer.
+    UPDATE sessions x SET created_at = s.created_at, expires_at = s.created_at + (x.expires_at - x.created_at)
+        WHERE x.tenant_id = (opened->'tenant'->>'id')::uuid AND x.session_id = session RETURNING x.expires_at INTO ends;
+    IF ends <= now() THEN
+        PERFORM refuse(403, 'sign_in_again', 'That tenant''s sessions are shorter than this one is old: sign in to it.', '/tenant');
+    END IF;
+    opened := session_json((opened->'tenant'->>'id')::uuid, session);
     UPDATE sessions x SET ended_at = now() WHERE x.tenant_id = s.tenant_id AND x.session_id = s.session_id;
     PERFORM audit(s.tenant_id, s.person_id, 'session.ended', s.session_id::text, '{"reason": "switched"}');
     RETURN opened;

@@ -180,7 +180,7 @@ def test_settings_are_changed_together_with_what_was_read(tenant, client):
     trust = tenant("administrator")
     me = client(trust["administrator"])
     tag = me.get("/v1/tenant").headers["etag"]
-    changed = me.patch("/v1/tenant", json={"name": "St Elsewhere", "domains": ["Example.org"], "second_factor": "required",
+    changed = me.patch("/v1/tenant", json={"name": "St Elsewhere", "domains": ["Example.org"],
                                            "invitations_hold_seats": False, "session_idle_seconds": 600}, headers={"if-match": tag})
     assert changed.status_code == 200, changed.text
     assert changed.headers["etag"] == me.get("/v1/tenant").headers["etag"]
@@ -351,6 +351,46 @@ def test_switching_the_tenant_is_explicit_and_ends_the_session_before(tenant, cl
     assert there.get("/v1/tenant").json()["slug"] == own.slug
     mine = there.get("/v1/me/memberships").json()["items"]
     assert {(m["tenant"]["slug"], m["active"], m["current"]) for m in mine} == {(own.slug, True, True), (trust.slug, True, False)}
+
+
+def test_switching_makes_a_session_neither_younger_nor_longer(tenant, client, pg):
+    trust, own, person, _ = in_two(tenant)
+    here = client(person)
+    pg.query("UPDATE sessions SET created_at = created_at - interval '1 hour', expires_at = expires_at - interval '1 hour' "
+             "WHERE session_id = %s", (here.get("/v1/session").json()["session"],))
+    switched = here.post("/v1/session/tenant", json={"tenant": own.slug}).json()
+    lives, created = pg.query("""SELECT s.expires_at <= now() + t.session_absolute - interval '1 hour', s.created_at < now() - interval '1 hour'
+                                 FROM sessions s JOIN tenants t USING (tenant_id) WHERE s.session_id = %s""", (switched["session"],))[0]
+    assert lives and created
+    there = client()
+    there.headers["authorization"] = f"Bearer {switched['token']}"
+    assert_problem(there.post("/v1/me/totp"), 403, "sign_in_again")
+    pg.query("UPDATE tenants SET session_absolute = '30 minutes', session_idle = '10 minutes' WHERE slug = %s", (trust.slug,))
+    assert_problem(there.post("/v1/session/tenant", json={"tenant": trust.slug}), 403, "sign_in_again", "/tenant")
+    assert there.get("/v1/session").status_code == 200
+
+
+def test_a_second_factor_that_is_required_from_now_on_is_asked_of_open_sessions(tenant, client):
+    trust = tenant("administrator", "trainee")
+    me, other = client(trust["administrator"]), client(trust["trainee"])
+    assert other.get("/v1/tenant").status_code == 200
+    assert me.patch("/v1/tenant", json={"second_factor": "required"}).status_code == 200
+    for one in (me, other):
+        assert_problem(one.get("/v1/tenant"), 403, "enrolment_required")
+        assert one.post("/v1/me/totp").status_code in (200, 201)
+
+
+def test_open_sessions_of_passwords_end_when_passwords_are_turned_off(tenant, client, pg):
+    trust = tenant("administrator", "trainee")
+    glass, other = client(trust["administrator"]), client(trust["trainee"])
+    pg.query("UPDATE memberships SET break_glass = true WHERE tenant_id = %s AND 'administrator' = ANY (roles)", (trust.id,))
+    pg.query("""INSERT INTO single_sign_on (tenant_id, issuer, client_id, client_secret, just_in_time, leave_without_role, discovery,
+                    discovered_at, keys, keys_at, keys_tried_at, proven_at)
+                VALUES (%s, 'https://op.example', 'c', 's', false, false, '{}', now(), '{}', now(), now(), now())""", (trust.id,))
+    assert other.get("/v1/tenant").status_code == 200
+    assert glass.patch("/v1/tenant", json={"password_sign_in": False}).status_code == 200
+    assert_problem(other.get("/v1/tenant"), 401, "session_ended")
+    assert glass.get("/v1/tenant").status_code == 200
 
 
 def test_nobody_switches_into_a_tenant_that_is_not_theirs(tenant, client):
