@@ -59,7 +59,8 @@ BEGIN
         ORDER BY k.token_id LIMIT most;
 END $$;
 
--- A member's tokens end with the membership, and do not come to life again with it.
+-- A member's tokens end with the membership, and do not come to life again with it; an operator's with each opening or
+-- closing of support access.
 CREATE FUNCTION api_tokens_follow_membership() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE api_tokens x SET revoked_at = now()
@@ -67,7 +68,7 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER api_tokens_follow_membership AFTER UPDATE OF until ON memberships FOR EACH ROW
-    WHEN (NEW.until IS NOT NULL AND NOT 'support' = ANY (NEW.roles)) EXECUTE FUNCTION api_tokens_follow_membership();
+    WHEN (NEW.until IS NOT NULL) EXECUTE FUNCTION api_tokens_follow_membership();
 
 -- Operators and support access --------------------------------------------------------------------------------------
 

@@ -195,6 +195,18 @@ def test_support_that_ran_out_is_refused(trust, client, program, pg, operator):
     assert support.get("/v1/tenant").status_code == 401
 
 
+def test_a_token_of_support_does_not_come_to_life_with_the_next_access(trust, client, program, pg, operator):
+    admin = client(trust["administrator"])
+    grant = let_in(admin, operator[0]).json()["id"]
+    made = program(support_session(pg, trust, operator[1])).post("/v1/me/tokens", json={"name": "kept", "scopes": ["tenant:read"]})
+    kept = program(made.json()["token"])
+    assert kept.get("/v1/tenant").status_code == 200
+    assert admin.delete(f"/v1/tenant/support/{grant}").status_code == 204
+    assert kept.get("/v1/tenant").status_code == 401
+    let_in(admin, operator[0])
+    assert kept.get("/v1/tenant").status_code == 401
+
+
 def test_only_operators_can_be_let_in_and_only_for_three_days(trust, client, operator):
     admin = client(trust["administrator"])
     refused = let_in(admin, trust["trainee"].email)
