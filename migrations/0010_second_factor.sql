@@ -85,6 +85,24 @@ BEGIN
     PERFORM mail_queue('second_factor_changed', p.email, NULL, p.person_id, jsonb_build_object('name', p.name, 'change', change));
 END $$;
 
+-- A session that enrols adds the first factor, no further one. While the person's row is held.
+CREATE FUNCTION need_enrolment() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_stage() = 'enrolment' AND cardinality(second_factors(current_person())) > 0 THEN
+        PERFORM refuse(403, 'second_factor_required', 'There is a second factor meanwhile: sign in with it.');
+    END IF;
+END $$;
+
+-- The person has a second factor now. Sessions that were still to enrol one owe it instead: whoever else knows the password
+-- must not add a factor of their own beside the person's.
+CREATE FUNCTION second_factor_added(change text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE sessions s SET stage = 'second_factor'
+        WHERE s.person_id = current_person() AND s.stage = 'enrolment' AND s.ended_at IS NULL
+          AND s.session_id <> current_session_id();
+    PERFORM second_factor_told('second_factor.added', change);
+END $$;
+
 CREATE FUNCTION second_factors_json() RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -184,6 +202,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     fresh boolean := false;
 BEGIN
+    IF confirming THEN
+        PERFORM FROM people WHERE person_id = current_person() FOR UPDATE; -- first factors come one after another
+        PERFORM need_enrolment();
+    END IF;
     UPDATE totp t SET last_step = step, confirmed_at = coalesce(t.confirmed_at, now())
         WHERE t.person_id = current_person() AND t.last_step < step AND (t.confirmed_at IS NULL) = confirming;
     IF NOT FOUND THEN
@@ -194,7 +216,7 @@ BEGIN
         IF fresh THEN
             PERFORM recovery_codes_put(recovery_hashes);
         END IF;
-        PERFORM second_factor_told('second_factor.added', 'an authenticator app was added');
+        PERFORM second_factor_added('an authenticator app was added');
     END IF;
     RETURN json_build_object('session', session_advance(new_token_sha256, 'totp'), 'recovery_codes_taken', fresh);
 END $$;
@@ -261,6 +283,7 @@ DECLARE
 BEGIN
     PERFORM need_stage('full', 'enrolment');
     PERFORM FROM people WHERE person_id = current_person() FOR UPDATE;
+    PERFORM need_enrolment();
     IF (SELECT count(*) FROM passkeys k WHERE k.person_id = current_person()) >= 20 THEN
         PERFORM refuse(409, 'too_many_passkeys', 'Twenty are enough: remove one first.');
     END IF;
@@ -276,7 +299,7 @@ BEGIN
     IF fresh THEN
         PERFORM recovery_codes_put(recovery_hashes);
     END IF;
-    PERFORM second_factor_told('second_factor.added', 'a security key or passkey was added');
+    PERFORM second_factor_added('a security key or passkey was added');
     RETURN json_build_object('session', session_advance(new_token_sha256, 'security_key'), 'recovery_codes_taken', fresh,
                              'passkey', new_passkey);
 END $$;

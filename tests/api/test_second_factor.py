@@ -210,6 +210,19 @@ def test_checklist_second_factor_a_tenant_can_require_it(server, pg, trust):
         assert (removed.status_code, removed.json()["code"]) == (409, "second_factor_required")
 
 
+def test_a_session_that_was_to_enrol_adds_nothing_beside_a_factor_that_came_first(server, pg, trust):
+    """Somebody else knows the password, and waits at the step of enrolling until the person has enrolled."""
+    pg.query("UPDATE tenants SET second_factor = 'required' WHERE tenant_id = %s", (trust.id,))
+    waiting, own = trust["trainee"].login(), trust["trainee"].login()
+    with server.client(waiting["token"]) as thief, server.client(own["token"]) as http:
+        assert thief.post("/v1/me/passkeys/options").status_code in (200, 201)
+        enrol(http)
+        assert thief.get("/v1/session").json()["stage"] == "second_factor"
+        for path in ("/v1/me/totp", "/v1/me/passkeys/options"):
+            refused = thief.post(path)
+            assert (refused.status_code, refused.json()["code"]) == (403, "second_factor_required"), path
+
+
 def test_removing_the_app_removes_the_recovery_codes_and_the_second_step(server, pg, armed):
     _, http = pending(server, armed)
     done = http.post("/v1/session/totp", json={"code": code_of(armed.secret)}).json()
