@@ -344,6 +344,9 @@ BEGIN
     UPDATE tickets SET used_at = now() WHERE person_id = k.person_id AND kind IN ('password_reset', 'email') AND used_at IS NULL;
     PERFORM audit_everywhere(k.person_id, 'email.changed');
     RETURN json_build_object('kind', 'email', 'person', k.person_id, 'tenant', NULL, 'password_set', true);
+EXCEPTION
+    WHEN unique_violation THEN
+        PERFORM refuse(409, 'account_exists', 'This address has got an account in the meantime.', '/token');
 END $$;
 
 -- Housekeeping ---------------------------------------------------------------------------------------------------------

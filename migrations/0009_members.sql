@@ -574,6 +574,11 @@ BEGIN
         WHERE x.tenant_id = which AND x.person_id = current_person() AND is_active(x);
     IF NOT FOUND THEN
         PERFORM refuse(404, 'tenant_not_found', 'You belong to no such tenant.');
+    ELSIF which <> current_tenant()
+          AND EXISTS (SELECT FROM sessions s WHERE s.tenant_id = current_tenant() AND s.session_id = current_session_id()
+                                               AND 'single_sign_on' = ANY (s.methods)) THEN
+        -- One tenant's sign-on service must not take people out of another.
+        PERFORM refuse(403, 'sign_in_there', 'You came through single sign-on, which counts in its own tenant only: sign in to the other.');
     ELSIF t.kind = 'individual' THEN
         PERFORM refuse(409, 'personal_tenant', 'Your personal tenant goes with your account only.');
     END IF;

@@ -109,6 +109,7 @@ BEGIN
     IF tenant IS DISTINCT FROM current_tenant() AND current_tenant() IS NOT NULL THEN
         PERFORM refuse(404, 'tenant_not_found', 'There is no such tenant.');
     END IF;
+    PERFORM lock_tenant(tenant);
     SELECT o.person_id INTO who FROM operators o JOIN people p USING (person_id)
         WHERE lower(p.email) = lower(operator_email) AND (o.until IS NULL OR o.until > now()) AND p.disabled_at IS NULL;
     IF NOT FOUND THEN

@@ -408,6 +408,16 @@ def test_what_one_tenants_sign_on_service_said_opens_no_other_tenant(tenant, cli
     assert_problem(client(person).post("/v1/session/tenant", json={"tenant": own.slug}), 403, "sign_in_there")
 
 
+def test_what_one_tenants_sign_on_service_said_takes_nobody_out_of_another(tenant, client, pg):
+    trust, own, person, _ = in_two(tenant)
+    there = tenant("administrator")
+    there.add("trainee", email=person.email, name=person.name, password=person.password)
+    me = client(person)
+    pg.query("UPDATE sessions SET methods = '{single_sign_on}' WHERE session_id = %s", (me.get("/v1/session").json()["session"],))
+    assert_problem(me.delete(f"/v1/me/memberships/{there.id}"), 403, "sign_in_there")
+    assert me.delete(f"/v1/me/memberships/{trust.id}").status_code == 204
+
+
 def test_ones_own_record_travels_and_nobody_elses(tenant, client, demo_cases):
     trust, own, person, elsewhere = in_two(tenant)
     colleague = trust.add("trainee")
