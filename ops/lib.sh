@@ -12,7 +12,7 @@ BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build python3
 RUN_PACKAGES=(postgresql-15 dcmtk libgdcm-tools curl jq)
 TEST_PACKAGES=(g++ binutils libcmocka-dev python3-pytest python3-httpx python3-psycopg2 python3-aiosmtpd
     python3-cryptography haproxy dicom3tools prometheus shellcheck nghttp2-client argon2 locales
-    oathtool zbar-tools librsvg2-bin sqlmap)
+    oathtool zbar-tools librsvg2-bin sqlmap chromium)
 # What ops/fuzz needs beside BUILD_PACKAGES.
 FUZZ_PACKAGES=(clang-14 libclang-rt-14-dev)
 

@@ -24,6 +24,7 @@
 #include "jobs/thread_pool.h"
 #include "library/library.h"
 #include "outbound/outbound.h"
+#include "portal/portal.h"
 #include "reading/reading.h"
 #include "scoreboard/member_results.h"
 #include "scoreboard/scoreboard.h"
@@ -63,6 +64,7 @@ const struct http_route *const cli_routes[] = {
     reading_routes,
     scoreboard_routes,
     member_results_routes,
+    portal_routes,
     NULL,
 };
 

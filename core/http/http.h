@@ -62,7 +62,9 @@ void http_reply_redirect(struct http_request *req, int status, const char *locat
 /* The body is copied. A page is "text/html; charset=utf-8". */
 void http_reply(struct http_request *req, int status, const char *content_type, struct text body);
 void http_reply_json(struct http_request *req, int status, struct text json);
-/* 200 with a weak-free ETag over the body; 304 when If-None-Match has it. Private, revalidated. */
+/* 200 with a strong ETag over the body; 304 when If-None-Match has it. Private, revalidated, unless the handler adds its own
+ * Cache-Control. */
+void http_reply_etag(struct http_request *req, const char *content_type, struct text body);
 void http_reply_json_etag(struct http_request *req, struct text json);
 /* application/problem+json (RFC 9457): type, title, status, code, detail, field, request_id. */
 void http_reply_error(struct http_request *req, const struct error *err);

@@ -98,9 +98,10 @@ void reply_on_setup(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t **slot)
     header_default(h2o, "referrer-policy", "no-referrer");
     header_default(h2o, "cross-origin-resource-policy", "same-origin");
     header_default(h2o, "cross-origin-opener-policy", "same-origin");
-    header_default(h2o, "content-security-policy", is_page(h2o) ? PAGE_CSP : API_CSP);
-    if (h2o->res.status != 304)
+    if (h2o->res.status != 304) { /* it would replace what the browser has kept with the page */
+        header_default(h2o, "content-security-policy", is_page(h2o) ? PAGE_CSP : API_CSP);
         header_default(h2o, "cache-control", "no-store");
+    }
     if (is_https(h2o, config))
         header_default(h2o, "strict-transport-security", "max-age=31536000; includeSubDomains");
     cors_on_setup(h2o, config);
@@ -211,12 +212,12 @@ void http_reply_json(struct http_request *req, int status, struct text json)
     http_reply(req, status, JSON_TYPE, json);
 }
 
-void http_reply_json_etag(struct http_request *req, struct text json)
+void http_reply_etag(struct http_request *req, const char *content_type, struct text body)
 {
     char digest[SHA256_HEX_SIZE];
     struct text wanted;
 
-    crypto_sha256_hex(json.p, json.len, digest);
+    crypto_sha256_hex(body.p, body.len, digest);
     digest[ETAG_DIGITS] = '\0';
     http_header_add(req, "etag", arena_printf(req->arena, "\"%s\"", digest));
     if (req->h2o && !header_set(req->h2o, "cache-control"))
@@ -224,7 +225,12 @@ void http_reply_json_etag(struct http_request *req, struct text json)
     if (http_header(req, "if-none-match", &wanted) && field_etag_listed(wanted, text_of(digest)))
         reply_empty(req, 304);
     else
-        http_reply(req, 200, JSON_TYPE, json);
+        http_reply(req, 200, content_type, body);
+}
+
+void http_reply_json_etag(struct http_request *req, struct text json)
+{
+    http_reply_etag(req, JSON_TYPE, json);
 }
 
 /* --- Problems ------------------------------------------------------------------------------------------ */
