@@ -96,6 +96,11 @@ const calls = {
     size: (width, height) => page.setViewportSize({ width, height }),
     wider: () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
     picture: (path) => page.screenshot({ path, fullPage: true }).then(() => {}),
+    // What Enter on a link that has the focus downloads, as text.
+    async download() {
+        const [download] = await Promise.all([page.waitForEvent('download'), page.keyboard.press('Enter')]);
+        return readFileSync(await download.path(), 'latin1');
+    },
     troubles: () => troubles,
     // Evaluated past the page's CSP, as a tester's tool is.
     async axe() {

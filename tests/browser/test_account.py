@@ -179,3 +179,22 @@ def test_a_token_is_made_shown_once_and_revoked(browser, person, server):
         browser.push("Revoke: Nightly script")
         browser.wait_for("The token is revoked.")
         assert program.get("/v1/cases").status_code == 401
+
+
+def test_ones_data_is_prepared_and_downloaded(browser, person):
+    sign_in(browser, person)
+    browser.push("Prepare my data")
+    browser.wait_for("Your data is ready.")
+    assert browser.focused() == "Download my data"
+    assert browser.download()[:2] == "PK"
+
+
+def test_who_must_sign_in_through_the_organisation_is_led_there(browser, person, pg):
+    pg.query("UPDATE tenants SET password_sign_in = false WHERE slug = %s", (person.tenant.slug,))
+    browser.open(f"/sign-in?tenant={person.tenant.slug}")
+    browser.enter("E-mail address", person.email)
+    browser.enter("Password", person.password)
+    browser.press("Enter")
+    browser.wait_for("Use “Sign in through my organisation” below.")
+    browser.push("Go to my organisation’s sign-on")
+    browser.wait_address(f"/v1/sso/{person.tenant.slug}/start")

@@ -205,6 +205,27 @@ onSubmit(byId('token-form'), async ({ name, scopes, days }) => {
 });
 byId('token-copy').addEventListener('click', () => copy(byId('token-text').textContent));
 
+const EXPORT_LOOKS = 60;
+const aSecond = () => new Promise((done) => setTimeout(done, 1000));
+
+// Asking again is looking again: within the hour it is the same export.
+onSubmit(byId('data-form'), async () => {
+    say('Your data is being put together.');
+    let made = await api('POST', '/v1/me/export');
+    for (let looks = 1; made.state !== 'ready' && looks < EXPORT_LOOKS; looks++) {
+        await aSecond();
+        made = await api('POST', '/v1/me/export');
+    }
+    if (made.state !== 'ready') {
+        say('It takes longer than usual. Come back in a while, and push the button again.');
+        return;
+    }
+    byId('data-link').href = `/v1/me/exports/${made.id}`;
+    byId('data-ready').hidden = false;
+    byId('data-link').focus();
+    say('Your data is ready.');
+});
+
 // --- The page ---------------------------------------------------------------------------------------------------------
 
 // What touches how one signs in takes a young session.
