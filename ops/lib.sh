@@ -10,7 +10,7 @@ BUILD_PACKAGES=(gcc libc6-dev pkg-config meson ninja-build python3
     libh2o-evloop-dev libpq-dev libssl-dev libjansson-dev libargon2-dev libseccomp-dev libinih-dev libpcre2-dev
     libidn2-dev libqrencode-dev libfido2-dev libcbor-dev libzxcvbn-dev libcjose-dev libcsv-dev libarchive-dev libcurl4-openssl-dev)
 RUN_PACKAGES=(postgresql-15 dcmtk libgdcm-tools curl jq)
-TEST_PACKAGES=(g++ binutils libcmocka-dev python3-pytest python3-httpx python3-psycopg2 python3-aiosmtpd
+TEST_PACKAGES=(g++ binutils libcmocka-dev python3-pytest python3-pytest-xdist python3-httpx python3-psycopg2 python3-aiosmtpd
     python3-cryptography haproxy dicom3tools prometheus shellcheck nghttp2-client argon2 locales
     oathtool zbar-tools librsvg2-bin sqlmap chromium)
 # What ops/fuzz needs beside BUILD_PACKAGES.
