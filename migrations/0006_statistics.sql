@@ -160,7 +160,9 @@ END $$;
 
 -- Aggregates over the first reads of one version of a case, whoever read it. A reader's ability is the share correct of
 -- their reads of other cases. What would hint at the truth (errors, scores, points) is NULL for who has not submitted a read of
--- a shared case: experts are readers, too. `suppressed`: too few readers, all else is NULL.
+-- a shared case: experts are readers, too. `suppressed`: too few readers, all else is NULL. Who asks twice must not find out
+-- about one reader by subtraction: of a shared case there is no range of dates, and readers are shown in whole groups of
+-- case_few_readers(), the newest ones once their group is full.
 CREATE FUNCTION case_record(which uuid, of_version int, first_day date, last_day date, how jsonb, titles json)
 RETURNS TABLE (suppressed boolean, readers int, correct int, mean float8, median float8, deviation float8, able int,
                able_correct int, discrimination float8, errors json, scores json, points json)
@@ -173,10 +175,15 @@ DECLARE
     c cases;
     hints boolean;
     count_readers int;
+    unshown int := 0;
 BEGIN
     SELECT * INTO c FROM cases x WHERE x.case_id = which AND may_see_case_record(x);
     IF NOT FOUND THEN
         RETURN;
+    END IF;
+    IF c.tenant_id IS NULL AND (first_day IS NOT NULL OR last_day IS NOT NULL) THEN
+        PERFORM refuse(422, 'shared_case', 'Of a case of the shared library there is no range of dates: it could single out a reader.',
+                       CASE WHEN first_day IS NOT NULL THEN 'from' ELSE 'to' END);
     END IF;
     hints := c.tenant_id IS NOT NULL OR EXISTS (SELECT FROM reads r WHERE r.person_id = current_person() AND r.case_id = which
                                                 AND r.submitted_at IS NOT NULL);
@@ -184,10 +191,13 @@ BEGIN
         SELECT FROM reads r WHERE r.case_id = which AND r.case_version = of_version AND r.state = 'graded' AND r.attempt = 1
             AND (first_day IS NULL OR r.submitted_at >= first_day::timestamp AT TIME ZONE 'UTC')
             AND (last_day IS NULL OR r.submitted_at < (last_day + 1)::timestamp AT TIME ZONE 'UTC')
-        LIMIT most + 1) x;
-    IF count_readers > most THEN
+        LIMIT CASE WHEN c.tenant_id IS NOT NULL THEN most + 1 END) x;
+    IF c.tenant_id IS NULL THEN
+        unshown := count_readers % case_few_readers();
+    ELSIF count_readers > most THEN
         PERFORM refuse(422, 'too_many_reads', 'More than ' || most || ' reads: narrow them with from and to.', 'from');
-    ELSIF c.tenant_id IS NULL AND count_readers < case_few_readers() THEN
+    END IF;
+    IF c.tenant_id IS NULL AND count_readers < case_few_readers() THEN
         RETURN QUERY SELECT true, NULL::int, NULL::int, NULL::float8, NULL::float8, NULL::float8, NULL::int, NULL::int,
                             NULL::float8, NULL::json, NULL::json, NULL::json;
         RETURN;
@@ -196,15 +206,16 @@ BEGIN
         WITH graded AS MATERIALIZED (
             SELECT g.correct, extract(epoch FROM r.submitted_at - r.opened_at)::float8 AS seconds, g.points, g.grade,
                    CASE WHEN s.reads > 1 THEN (s.correct - g.correct::int)::float8 / (s.reads - 1) END AS ability
-            FROM reads r
+            FROM (SELECT * FROM reads y
+                  WHERE y.case_id = which AND y.case_version = of_version AND y.state = 'graded' AND y.attempt = 1
+                    AND (first_day IS NULL OR y.submitted_at >= first_day::timestamp AT TIME ZONE 'UTC')
+                    AND (last_day IS NULL OR y.submitted_at < (last_day + 1)::timestamp AT TIME ZONE 'UTC')
+                  ORDER BY y.submission_no DESC OFFSET unshown LIMIT most) r
             JOIN LATERAL (SELECT x.correct, x.points_milli::float8 / nullif(x.max_points_milli, 0) AS points,
                                  CASE WHEN hints THEN x.grade::jsonb END AS grade
                           FROM grades x WHERE x.tenant_id = r.tenant_id AND x.read_id = r.read_id
                           ORDER BY x.revision DESC LIMIT 1) g ON true
-            LEFT JOIN standings s ON s.tenant_id = everybody() AND s.person_id = r.person_id AND s.modality = r.modality
-            WHERE r.case_id = which AND r.case_version = of_version AND r.state = 'graded' AND r.attempt = 1
-              AND (first_day IS NULL OR r.submitted_at >= first_day::timestamp AT TIME ZONE 'UTC')
-              AND (last_day IS NULL OR r.submitted_at < (last_day + 1)::timestamp AT TIME ZONE 'UTC'))
+            LEFT JOIN standings s ON s.tenant_id = everybody() AND s.person_id = r.person_id AND s.modality = r.modality)
         SELECT false, count(*)::int, (count(*) FILTER (WHERE g.correct))::int, avg(g.seconds),
                percentile_cont(0.5) WITHIN GROUP (ORDER BY g.seconds), stddev_samp(g.seconds),
                count(g.ability)::int, (count(g.ability) FILTER (WHERE g.correct))::int,

@@ -12,4 +12,9 @@ void *mem_resize(void *p, size_t size);       /* never NULL; new bytes are not z
 char *mem_strdup(const char *s);
 void mem_free(void *p);
 
+/* For servers: large blocks (up to 32 MiB) stay with the process when they are freed. Argon2id takes 19 MiB for each
+ * password; mapped and unmapped each time, they are so under a lock of the whole process, which a thread that is nice may
+ * hold for long while event loops wait for it. */
+void mem_keep_blocks(void);
+
 #endif

@@ -1,6 +1,5 @@
 #include "cli/cli.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -282,14 +281,6 @@ static void block_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* Argon2id takes 19 MiB for each password. Given back to the kernel each time, they are mapped and unmapped under a lock of
- * the whole process, which a thread that is nice may hold for long while loops wait for it. So malloc keeps them. */
-static void keep_large_blocks(void)
-{
-    mallopt(M_MMAP_THRESHOLD, 32 << 20); /* the most it takes */
-    mallopt(M_TRIM_THRESHOLD, 256 << 20);
-}
-
 static int serve(struct cli *cli, int argc, char **argv)
 {
     struct error err = {0};
@@ -303,7 +294,7 @@ static int serve(struct cli *cli, int argc, char **argv)
             arena_printf(cli->arena, "%s://%s", config.tls_certificate[0] ? "https" : "http", config.listen);
     set_log_level(config.log_level);
     block_signals();
-    keep_large_blocks();
+    mem_keep_blocks();
     config.allow_unsigned_plugins |= allow_unsigned;
     struct cli own = {.config = &config, .arena = cli->arena};
     if (vault_init(&config, &err) < 0 || outbound_check(&config, &err) < 0 || cli_load_plugins(&own, &err) < 0)

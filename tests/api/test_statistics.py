@@ -278,7 +278,7 @@ def test_only_first_attempts_that_are_graded_count_and_a_regrade_counts_as_it_is
     me = client(person)
     assert_same(server, ask(me)["all"], reads)
     reads[3] = graded(1, 5, 4, marks=[5], findings=[{"code": "lesion_found", "verdict": "hit", "answer_pointer": "/lesions/0"}],
-                      correct=not reads[3]["correct"], seconds=reads[3]["seconds"]) | {"answer": reads[3]["answer"]}
+                      correct=reads[3]["correct"], seconds=reads[3]["seconds"]) | {"answer": reads[3]["answer"]}
     pg.query(GRADE, (person.tenant.id, ids[3], 2, 1000, reads[3]["correct"], json.dumps(reads[3]["grade"])))
     assert_same(server, ask(me)["all"], reads)
 
@@ -547,7 +547,18 @@ def test_fewer_than_5_readers_of_a_shared_case_are_not_shown(tenant, client, pg,
     shown = expert.get(f"/v1/cases/{case}/statistics").json()
     assert shown["readers"] == 5 and shown["discrimination"] is None
     assert shown["undefined"]["/discrimination"] == "no reader has a graded read of another case"
-    assert expert.get(f"/v1/cases/{case}/statistics", params={"from": "2030-01-01"}).json()["readers"] is None
+
+
+def test_nobody_is_singled_out_of_a_shared_case_by_asking_twice(tenant, client, pg, cases):
+    case, = add_cases(pg, 1, state="published")
+    expert, people = client(tenant("expert")["expert"]), tenant(*["trainee"] * 10).people
+    path = f"/v1/cases/{case}/statistics"
+    for number, person in enumerate(people, 1):
+        add_reads(pg, person, [graded(1, 4, correct=number % 2 == 0)], [case])
+        shown = expert.get(path).json()["readers"]
+        assert shown == (number - number % 5 or None), "readers come in whole groups"
+    for field in ("from", "to"):
+        assert_problem(expert.get(path, params={field: "2026-01-01"}), 422, "shared_case", field)
 
 
 def test_a_tenants_own_case_is_its_own(tenant, client, pg, cases):
