@@ -8,6 +8,7 @@ import pytest
 
 from support.accounts import account, address, hold_mail, password, release_mail, sign_in, sign_up, somewhere, stretch
 from support.reads import assert_problem
+from support.server import sanitized
 
 FREE = 5  # attempts on one account without delay: throttle_rule() in migrations/0008
 
@@ -333,6 +334,7 @@ def test_one_row_for_the_cluster_keeps_house_hourly(http, pg, server):
 # --- Time -----------------------------------------------------------------------------------------------------------
 
 PAIRS = 500
+only_as_shipped = pytest.mark.skipif(sanitized(), reason="sanitizers take times of their own: the plain build is measured")
 # A difference of medians below this share of the median is not told from noise by anybody who may try five times, and one
 # of a hash that is left out (the whole of it) is far above.
 SHARE, CHANCES = 0.10, 2000
@@ -370,11 +372,13 @@ def timings(ask, pg, known, pairs):
     return taken[True], taken[False]
 
 
+@only_as_shipped
 def test_checklist_enumeration_takes_the_same_time_500_known_and_500_unknown(http, pg):
     email, _, _ = account(http, pg)
     assert_alike(*timings(lambda asked: wrong(http, asked), pg, email, PAIRS))
 
 
+@only_as_shipped
 @pytest.mark.parametrize("path", ["/v1/accounts", "/v1/password-resets"])
 def test_checklist_enumeration_register_and_forgot_take_the_same_time(http, pg, path):
     email, _, _ = account(http, pg)

@@ -26,6 +26,7 @@ def account(browser, mailbox):
         email, word = address(), password()
         sign_up(browser, email, word)
         browser.open(mailbox.wait(email).link)
+        browser.enter("Password (only when you have just signed up)", word)
         browser.push("Confirm my address")
         browser.wait_for("Your account is open")
         return email, word
@@ -47,6 +48,16 @@ def test_who_signs_up_follows_the_link_and_signs_in(browser, account):
     browser.wait_address("/sign-in")
     browser.open("/account")
     browser.wait_address("/sign-in")
+
+
+def test_who_does_not_show_the_password_of_the_sign_up_again_chooses_one(browser, mailbox):
+    email, word = address(), password()
+    sign_up(browser, email, word)
+    browser.open(mailbox.wait(email).link)
+    browser.push("Confirm my address")
+    browser.wait_for("it has no password yet")
+    sign_in_by_keys(browser, email, word)
+    browser.wait_for("is not right")
 
 
 def test_the_token_of_a_link_leaves_the_address_bar(browser, mailbox):

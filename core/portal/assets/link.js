@@ -17,7 +17,8 @@ const PAGES = {
 
 const page = PAGES[location.pathname];
 onSubmit(byId(page.form), async (values) => {
-    const reply = await api('POST', page.path, { ...values, ...(page.link && { token: linkToken }) });
+    const filled = Object.fromEntries(Object.entries(values).filter(([name]) => values[name] !== '' || byId(name)?.required));
+    const reply = await api('POST', page.path, { ...filled, ...(page.link && { token: linkToken }) });
     page.done?.(reply);
     show('done');
 }, linkExpired);
