@@ -37,7 +37,8 @@ int http_query_only(struct http_request *req, struct error *err, ...) __attribut
 bool http_header(const struct http_request *req, const char *lower_case_name, struct text *ret);
 bool http_cookie(const struct http_request *req, const char *name, struct text *ret);
 struct text http_body(const struct http_request *req);
-/* Body as JSON object; checks Content-Type (415), emptiness, and the number of values (413). */
+/* Body as JSON object; checks Content-Type (application/json or application/scim+json, else 415), emptiness, and the number
+ * of values (413). */
 enum { JSON_VALUES_MAX = 60000 };
 int http_body_json(struct http_request *req, json_t **ret, struct error *err);
 /* Body as fields of a form (application/x-www-form-urlencoded, else 415): at most 64, none of them twice. Then http_form

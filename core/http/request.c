@@ -486,7 +486,8 @@ int http_body_json(struct http_request *req, json_t **ret, struct error *err)
     if (req->body.len == 0)
         return error_set(err, ERROR_INVALID, "body_missing", NULL,
                          "The request needs a JSON object as its body.");
-    if (!http_header(req, "content-type", &type) || !field_media_type_is(type, "application/json"))
+    if (!http_header(req, "content-type", &type) ||
+        (!field_media_type_is(type, "application/json") && !field_media_type_is(type, "application/scim+json")))
         return error_set(err, ERROR_UNSUPPORTED, "not_json", NULL,
                          "The body's Content-Type must be application/json.");
     if (has_too_many_values(req->body))
