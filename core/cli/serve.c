@@ -29,6 +29,7 @@
 #include "scoreboard/scoreboard.h"
 #include "tenancy/invitations.h"
 #include "tenancy/members.h"
+#include "tenancy/scim.h"
 #include "tenancy/support.h"
 #include "tenancy/tenancy.h"
 
@@ -58,6 +59,7 @@ const struct http_route *const cli_routes[] = {
     cohorts_routes,
     invitations_routes,
     support_routes,
+    scim_routes,
     audit_routes, data_protection_routes,
     library_routes,
     reading_routes,
@@ -79,6 +81,7 @@ const struct db_statement *const cli_statements[] = {
     cohorts_statements,
     invitations_statements,
     support_statements,
+    scim_statements,
     audit_statements, data_protection_statements,
     library_statements,
     reading_statements,

@@ -35,6 +35,14 @@ BODIES = {
     "PUT /v1/reads/{read}/draft": {"answer": {}},
     "POST /v1/reads/{read}/submission": {"answer": {"lesions": [], "cspca": False}},
     "PUT /v1/board/pseudonym": {"pseudonym": "P {unique}"},
+    "POST /v1/scim/v2/Users": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "{unique}@example.org"},
+    "PUT /v1/scim/v2/Users/{user}": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "{unique}@example.org"},
+    "PATCH /v1/scim/v2/Users/{user}": {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                                       "Operations": [{"op": "replace", "path": "active", "value": False}]},
+    "POST /v1/scim/v2/Groups": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "{unique}"},
+    "PUT /v1/scim/v2/Groups/{group}": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "{unique}"},
+    "PATCH /v1/scim/v2/Groups/{group}": {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+                                         "Operations": [{"op": "replace", "path": "displayName", "value": "Mine"}]},
 }
 QUERIES = {
     "GET /v1/performance/statistics": {"modality": "prostate_mri"},
@@ -44,7 +52,7 @@ QUERIES = {
 # Their bodies are an authenticator's work (test_webauthn has one); without it the body is refused before anybody is asked who it is.
 AUTHENTICATORS = {"POST /v1/me/passkeys", "POST /v1/session/security-key"}
 # Parameters that name what is the same for all tenants.
-SHARED = {"case", "modality", "file"}
+SHARED = {"case", "modality", "file", "type", "schema"}
 # They end what the walk goes on with: tried for refusals only.
 ENDS_SESSION = {"DELETE /v1/session"}
 
@@ -86,7 +94,9 @@ class Requests:
 
 
 def code(reply):
-    return reply.json().get("code") if "problem" in reply.headers.get("content-type", "") else None
+    """Of a problem, or of SCIM's kind of error."""
+    refused = reply.headers.get("content-type", "") in ("application/problem+json", "application/scim+json")
+    return reply.json().get("code") if refused else None
 
 
 def assert_refused(reply, method, path, status, *codes):
@@ -104,6 +114,7 @@ def foreign(server, tenant, client, demo_cases):
     ids = {"person": other["trainee"].id, "tenant": other.id, "slug": other.slug, "email": "matrix@example.org",
            "password": "not the password of anybody", "read": read_case(me, demo_cases[0])["read"], "case": demo_cases[0].id,
            "modality": "prostate_mri", "file": "0" * 64 + ".png", "passkey": unknown_id(),
+           "user": other["trainee"].id, "type": "User", "schema": "urn:ietf:params:scim:schemas:core:2.0:User",
            "session": me.get("/v1/session").json()["session"]}
     made = {
         "token": me.post("/v1/me/tokens", json={"name": "t", "scopes": ["cases:read"]}),
@@ -116,6 +127,9 @@ def foreign(server, tenant, client, demo_cases):
         assert reply.status_code < 300, (name, reply.text)
         body = reply.json()
         ids[name] = body["id"] if "id" in body else body["invitation"]
+    with server.client(boss.post("/v1/tenant/tokens", json={"name": "theirs"}).json()["token"]) as directory:
+        ids["group"] = directory.post("/v1/scim/v2/Groups", json={"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
+                                                                  "displayName": "Directory"}).json()["id"]
     operator = tenant("trainee").people[0]
     server.cli("operator", "add", "--email", operator.email, "--name", operator.name)
     granted = server.cli("support", "open", "--tenant", other.slug, "--operator", operator.email, "--hours", "1",
@@ -145,7 +159,7 @@ def sign_in(pg, person):
 
 
 def test_the_table_shows_the_roles_of_every_route(server):
-    known = {"-", "*", "pending", *ROLES}
+    known = {"-", "*", "pending", "scim", *ROLES}
     shown = table(server)
     assert len(shown) > 80
     for method, path, roles in shown:
@@ -239,18 +253,23 @@ def test_a_token_reaches_nothing_outside_its_scopes_and_nothing_that_is_a_person
             if method == "GET" and path.startswith("/v1/modalities"):
                 assert reply.status_code == 200, where
             else:
-                expected = ["role_required"] if roles == "pending" else ["scope_required", "session_required"]
+                expected = ["role_required"] if roles in ("pending", "scim") else ["scope_required", "session_required"]
                 assert_refused(reply, method, path, 403, *expected)
 
 
-def test_a_provisioning_token_reaches_no_route_of_people(server, client, tenant, foreign):
+def test_a_provisioning_token_reaches_its_own_routes_and_none_of_people(server, client, tenant, foreign):
     boss = client(tenant("administrator").people[0])
     made = boss.post("/v1/tenant/tokens", json={"name": "provisioning"}).json()
     ask = Requests(server, foreign)
     with server.client(made["token"]) as program:
         for method, path, roles in guarded(server):
-            if "scim" not in path:
-                assert_refused(ask(program, method, path), method, path, 403, "role_required")
+            reply = ask(program, method, path)
+            if roles != "scim":
+                assert_refused(reply, method, path, 403, "role_required")
+            elif set(re.findall(r"{(\w+)}", path)) - SHARED:
+                assert reply.status_code == 404, (method, path, reply.text[:300])
+            else:
+                assert reply.status_code in (200, 201), (method, path, reply.text[:300])
 
 
 def test_a_suspended_tenant_reaches_nothing(server, client, tenant, foreign):
