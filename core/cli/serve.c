@@ -97,8 +97,8 @@ static const struct job_kind *const mail_kinds[] = {&outbound_mail_job, NULL};
 static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &data_protection_export_job,
                                                    &data_protection_sweep_job, &accounts_housekeeping_job, NULL};
 
-/* What one loop runs. What others want to know of it is copied out four times a second: whichever loop is asked for
- * /metrics or /readyz answers for all. */
+/* What one loop runs. Whichever is asked for /metrics or /readyz answers for all: what it counts each copies out four times
+ * a second. */
 struct loop_rooms {
     struct db *db;
     struct grading *grading;
@@ -106,7 +106,7 @@ struct loop_rooms {
     struct loop *loop;
     struct loop_timer snapshot;
     pthread_mutex_t lock; /* of what follows */
-    bool running, database_up;
+    bool running; /* db is there */
     struct db_counters db_counters;
     struct grading_counters grading_counters;
 };
@@ -123,7 +123,6 @@ static void take_snapshot(void *arg)
     struct loop_rooms *r = arg;
     pthread_mutex_lock(&r->lock);
     r->running = true;
-    r->database_up = db_ready(r->db);
     r->db_counters = db_counters(r->db);
     r->grading_counters = grading_counters(r->grading);
     pthread_mutex_unlock(&r->lock);
@@ -194,11 +193,11 @@ static void loop_stop(void *arg, struct loop *loop, int index)
 static bool ready(void *arg, char *why, size_t why_size)
 {
     struct server *server = arg;
-    bool up = db_ready(rooms->db);
+    bool up = true;
     for (int i = 0; i < LOOPS_MAX; i++) {
         struct loop_rooms *r = &server->loops[i];
         pthread_mutex_lock(&r->lock);
-        up &= r->database_up || !r->running;
+        up = up && (!r->running || db_ready(r->db));
         pthread_mutex_unlock(&r->lock);
     }
     if (up)

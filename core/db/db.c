@@ -113,6 +113,7 @@ struct db *db_create(struct loop *loop, const struct db_options *options)
     db->options.conninfo = db->conninfo;
     db->options.queue_max = at_least(options->queue_max, 1024);
     db->options.read_depth = at_least(options->read_depth, 32);
+    db->away_grace_ms = DB_AWAY_GRACE_MS;
     here = db;
     db_lane_start(&db->lanes[DB_LANE_READ], db, DB_LANE_READ,
                   (unsigned)at_least(options->read_connections, 2));
@@ -140,7 +141,7 @@ struct db *db_destroy(struct db *db)
 
 bool db_ready(const struct db *db)
 {
-    return db->lanes[DB_LANE_READ].up > 0 && db->lanes[DB_LANE_WRITE].up > 0;
+    return atomic_load(&db->ready);
 }
 
 struct db_counters db_counters(const struct db *db)

@@ -47,7 +47,8 @@ struct db_result;
 struct db *db_create(struct loop *loop, const struct db_options *options); /* starts connecting; never blocks */
 struct db *db_destroy(struct db *db); /* pending statements end with ERROR_UNAVAILABLE */
 struct db *db_here(void);             /* this thread's */
-bool db_ready(const struct db *db);   /* at least one read and one write connection is up */
+/* Every lane has a connection. From any thread, as long as the db is there. */
+bool db_ready(const struct db *db);
 
 enum db_as { DB_AS_NOBODY, DB_AS_SESSION, DB_AS_JOB };
 
@@ -64,7 +65,9 @@ struct db_scope {
 
 /* Runs one statement and waits for its rows. params are text, NULL is SQL's NULL; they may be freed after return.
  * *ret lives as long as scope->arena. 0, or -1:
- *   ERROR_UNAVAILABLE  "database_away", "database_busy" (queue full), "database_timeout"; retry_after is set;
+ *   ERROR_UNAVAILABLE  "database_away" (said at once when its lane has been without a connection for a second, and for
+ *                      a second the database has let none in), "database_busy" (queue full), "database_timeout";
+ *                      retry_after is set;
  *   ERROR_CANCELLED    the request was gone before the statement was sent;
  *   what the statement raised: SQLSTATE 'OR' + three digits of a status (OR401, OR404, OR409, OR422, ...) becomes
  *   that kind, with MESSAGE as code, DETAIL as detail and HINT as field;

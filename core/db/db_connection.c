@@ -81,6 +81,7 @@ static bool send_preparation(struct db_connection *connection)
 static void connection_opened(void *arg)
 {
     struct db_connection *connection = arg;
+    connection->lane->db->heard_ns = clock_monotonic_ns();
     connection->preparing = true;
     connection->prepare_failed = false;
     connection->prepared = 0;
@@ -157,8 +158,10 @@ static bool take_result(struct db_connection *connection, PGresult *result)
                2; /* one ends each statement; two: libpq has nothing, though we still wait */
     connection->nulls = 0;
     connection->progress_ns = clock_monotonic_ns();
-    return connection->preparing ? take_preparation(connection, result)
-                                 : db_pipeline_take(connection, result);
+    if (!connection->preparing)
+        return db_pipeline_take(connection, result);
+    connection->lane->db->heard_ns = connection->progress_ns;
+    return take_preparation(connection, result);
 }
 
 /* False: the connection is to be dropped. */

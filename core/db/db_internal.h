@@ -3,11 +3,12 @@
 #define OVERREAD_DB_INTERNAL_H
 
 #include <libpq-fe.h>
+#include <stdatomic.h>
 #include "db/db.h"
 
 #define DB_RESULT_MAX (32u << 20) /* bytes of one result */
-#define DB_AWAY_GRACE_MS                                                                                     \
-    1000 /* a lane without a connection still queues that long: a reconnect is usually quicker */
+/* A lane without a connection still queues that long: a reconnect is usually quicker. */
+#define DB_AWAY_GRACE_MS 1000
 
 /* --- A connection that comes back: connecting, back-off, watching (db_link.c) --------------- */
 
@@ -32,6 +33,8 @@ struct db_link {
 void db_link_start(struct db_link *link);
 /* Closes and tries again later, after a jittered back-off. why is logged. */
 void db_link_break(struct db_link *link, const char *why);
+/* The database is there: one that waits for its next attempt waits only a little more. */
+void db_link_hurry(struct db_link *link);
 void db_link_finish(struct db_link *link);
 /* Sends what libpq holds and watches for what remains. False: the connection is broken. */
 bool db_link_flush(struct db_link *link);
@@ -128,6 +131,9 @@ struct db {
     char *conninfo;
     struct db_lane_state lanes[DB_LANES];
     struct db_listener listener;
+    unsigned away_grace_ms;
+    uint64_t heard_ns; /* when the database last let a connection in, or answered while it was prepared */
+    atomic_bool ready; /* db_ready; the rest is this thread's alone */
     struct db_queue done; /* their fibers are still to be woken */
     struct loop_timer settle_timer;
     struct db_counters counters;

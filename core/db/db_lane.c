@@ -54,9 +54,12 @@ static void refuse(struct db_lane_state *lane, struct db_request *request, bool 
     db_complete(lane->db, request);
 }
 
+/* Counted from the last sign that the database is there: while it lets connections in, one for this lane is on its way. */
 static uint64_t away_at(const struct db_lane_state *lane)
 {
-    return lane->down_since_ns + (uint64_t)DB_AWAY_GRACE_MS * 1000000;
+    const struct db *db = lane->db;
+    uint64_t since = db->heard_ns > lane->down_since_ns ? db->heard_ns : lane->down_since_ns;
+    return since + (uint64_t)db->away_grace_ms * 1000000;
 }
 
 static bool is_away(const struct db_lane_state *lane, uint64_t now)
@@ -165,10 +168,30 @@ void db_lane_retry(struct db_lane_state *lane, struct db_request *request)
 
 /* --- Connections come and go ---------------------------------------------------------------- */
 
+static void note_ready(struct db *db)
+{
+    bool ready = true;
+    for (int i = 0; i < DB_LANES; i++)
+        ready = ready && db->lanes[i].up > 0;
+    atomic_store(&db->ready, ready);
+}
+
+/* Each connection backs off by itself; the first that is let in again spares the others the rest of their wait. */
+static void hurry_others(struct db *db)
+{
+    for (int i = 0; i < DB_LANES; i++)
+        for (unsigned c = 0; c < db->lanes[i].connection_count; c++)
+            db_link_hurry(&db->lanes[i].connections[c].link);
+    if (db->listener.started)
+        db_link_hurry(&db->listener.link);
+}
+
 void db_lane_connected(struct db_lane_state *lane)
 {
     lane->up++;
     lane->db->counters.connected++;
+    note_ready(lane->db);
+    hurry_others(lane->db);
 }
 
 void db_lane_disconnected(struct db_lane_state *lane)
@@ -176,6 +199,7 @@ void db_lane_disconnected(struct db_lane_state *lane)
     lane->db->counters.connected--;
     if (--lane->up > 0)
         return;
+    note_ready(lane->db);
     lane->down_since_ns = clock_monotonic_ns();
     lane_arm(lane); /* who waits now waits for the grace only */
 }

@@ -53,6 +53,12 @@ void db_link_break(struct db_link *link, const char *why)
         link->attempts++;
 }
 
+void db_link_hurry(struct db_link *link)
+{
+    if (!link->pg && !link->watch)
+        loop_timer_start(link->loop, &link->timer, back_off_ms(0), link_connect, link);
+}
+
 void db_link_finish(struct db_link *link)
 {
     link_close(link);

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include "db/db_internal.h"
 
 static bool write_waits_for_lock(void *arg)
 {
@@ -234,6 +235,90 @@ static void a_database_that_is_away_is_said_at_once_and_it_recovers_by_itself(vo
     bench_close(&bench);
 }
 
+static bool all_back_off(void *arg)
+{
+    const struct db *db = arg;
+    for (int i = 0; i < DB_LANES; i++)
+        for (unsigned c = 0; c < db->lanes[i].connection_count; c++)
+            if (db->lanes[i].connections[c].link.pg)
+                return false;
+    return true;
+}
+
+/* Away for long, and only the read lane's first connection would try by itself within a foreseeable time. */
+static void go_away_for_long(struct bench *bench)
+{
+    struct db *db = bench->db;
+    bench->operator= db_session_close(bench->operator);
+    postgres_stop();
+    bench_until(bench, all_back_off, db);
+    db->heard_ns = 0;
+    for (int i = 0; i < DB_LANES; i++) {
+        db->lanes[i].down_since_ns = 0;
+        for (unsigned c = 0; c < db->lanes[i].connection_count; c++)
+            if (i != DB_LANE_READ || c > 0)
+                loop_timer_stop(&db->lanes[i].connections[c].link.timer);
+    }
+}
+
+static bool all_five_connected(void *arg)
+{
+    return db_counters(arg).connected == 5;
+}
+
+static void the_first_connection_that_is_let_in_again_calls_the_others(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_open(&bench, 2, 2, 0);
+    go_away_for_long(&bench);
+    postgres_restart();
+    bench_until(&bench, all_five_connected, bench.db);
+    assert_true(db_ready(bench.db));
+    bench_close(&bench);
+}
+
+static void it_is_ready_while_every_lane_has_a_connection(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_open(&bench, 1, 1, 0);
+    for (int i = 0; i < DB_LANES; i++) {
+        assert_true(db_ready(bench.db));
+        db_connection_break(&bench.db->lanes[i].connections[0], "the test wants it so");
+        assert_false(db_ready(bench.db));
+        bench_until(&bench, db_is_ready, bench.db);
+    }
+    bench_close(&bench);
+}
+
+static bool one_connected(void *arg)
+{
+    return db_counters(arg).connected == 1;
+}
+
+static void a_statement_waits_for_its_lane_once_the_database_lets_connections_in(void **state)
+{
+    struct bench bench;
+    struct call refused, waiting;
+    (void)state;
+    bench_open(&bench, 1, 1, 0);
+    go_away_for_long(&bench);
+    bench.db->away_grace_ms = 10000; /* that a slow machine does not decide this */
+    call_init(&bench, &refused, sql_count_up, NULL);
+    call_start(&refused);
+    assert_failed(&refused, ERROR_UNAVAILABLE, "database_away");
+    postgres_restart();
+    bench_until(&bench, one_connected, bench.db);
+    assert_false(db_ready(bench.db));
+    call_init(&bench, &waiting, sql_count_up, NULL);
+    call_start(&waiting);
+    assert_false(waiting.done);
+    call_wait(&bench, &waiting);
+    assert_ok(&waiting);
+    bench_close(&bench);
+}
+
 /* --- LISTEN --------------------------------------------------------------------------------- */
 
 struct heard {
@@ -311,6 +396,9 @@ int main(void)
         cmocka_unit_test(reads_survive_pg_terminate_backend_and_a_write_says_that_its_outcome_is_unknown),
         cmocka_unit_test(a_server_that_hangs_is_given_up_and_the_read_runs_on_another_connection),
         cmocka_unit_test(a_database_that_is_away_is_said_at_once_and_it_recovers_by_itself),
+        cmocka_unit_test(the_first_connection_that_is_let_in_again_calls_the_others),
+        cmocka_unit_test(it_is_ready_while_every_lane_has_a_connection),
+        cmocka_unit_test(a_statement_waits_for_its_lane_once_the_database_lets_connections_in),
         cmocka_unit_test(a_listener_hears_its_channel_and_is_told_when_it_may_have_missed_something),
     };
     return cmocka_run_group_tests_name("db faults", tests, bench_group_setup, NULL);
