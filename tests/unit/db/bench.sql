@@ -58,9 +58,9 @@ SELECT nextval('executions'), pg_sleep($1::float8)::text;
 -- lane: write
 INSERT INTO deferred_keys VALUES (1) RETURNING k;
 
--- name: export_slowly
+-- name: export_locked
 -- lane: slow
-SELECT pg_sleep($1::float8)::text;
+SELECT n FROM counters WHERE id = $1::int FOR SHARE;
 
 -- name: executions
 -- lane: slow

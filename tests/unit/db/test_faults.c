@@ -43,7 +43,8 @@ static void a_slow_export_delays_nobody(void **state)
     struct call export, read, write;
     (void)state;
     bench_open(&bench, 1, 1, 0);
-    call_init(&bench, &export, sql_export_slowly, "0.5");
+    operator_exec(&bench, "BEGIN; UPDATE counters SET n = 0 WHERE id = 1");
+    call_init(&bench, &export, sql_export_locked, "1");
     call_start(&export);
     call_init(&bench, &read, sql_echo, "x");
     call_run(&bench, &read);
@@ -52,6 +53,7 @@ static void a_slow_export_delays_nobody(void **state)
     assert_ok(&read);
     assert_ok(&write);
     assert_false(export.done);
+    operator_exec(&bench, "COMMIT");
     call_wait(&bench, &export);
     assert_ok(&export);
     bench_close(&bench);
