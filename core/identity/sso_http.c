@@ -80,7 +80,8 @@ static void fail_page(struct http_request *req, const char *tenant, const struct
                text_of(arena_printf(http_arena(req),
                                     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                                    "<title>Sign-in failed \xe2\x80\x93 Overread</title>\n</head>\n<body>\n<main>\n"
+                                    "<title>Sign-in failed \xe2\x80\x93 Overread</title>\n"
+                                    "<link rel=\"icon\" href=\"/portal/icon.svg\" type=\"image/svg+xml\">\n</head>\n<body>\n<main>\n"
                                     "<h1>You are not signed in</h1>\n<p>%s</p>\n"
                                     "<p><a href=\"/sign-in\">Back to signing in</a></p>\n</main>\n</body>\n</html>\n",
                                     f->words)));
