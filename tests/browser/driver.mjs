@@ -2,9 +2,7 @@
 // {"value": ...} or {"error": "..."}. What a person does is done by keys alone.
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -13,8 +11,7 @@ const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', 
     '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP localhost 127.0.0.1'];
 const WAIT_MS = 30000;
 
-const profile = mkdtempSync(join(tmpdir(), 'overread-browser-'));
-let context, page, session, origin, troubles = [];
+let browser, context, page, session, origin, troubles = [];
 
 // What a page may not do: errors on the console, refused resources, exceptions. A refusal by the API is no trouble.
 function watch() {
@@ -28,10 +25,26 @@ function watch() {
     page.on('dialog', (dialog) => dialog.accept());
 }
 
+// Evaluated in the page, and again in the next one when the page has gone meanwhile.
+async function inPage(what) {
+    for (const end = Date.now() + WAIT_MS; ;) {
+        try {
+            return await page.evaluate(what);
+        } catch (error) {
+            if (!error.message.includes('context was destroyed') || Date.now() > end)
+                throw error;
+            await page.waitForLoadState();
+        }
+    }
+}
+
+// When the document began, by which it is told from the one before it.
+const born = () => inPage(() => performance.timeOrigin);
+
 // The words by which a person, or their screen reader, knows what has the focus.
-const focusedName = () => page.evaluate(() => {
+const focusedName = () => inPage(() => {
     const at = document.activeElement;
-    const labels = [...(at.labels ?? [])].map((label) => label.textContent);
+    const labels = [...(at?.labels ?? [])].map((label) => label.textContent);
     return at === document.body ? '' : (at.getAttribute('aria-label') ?? (labels.join(' ') || at.textContent || '')).replace(/\s+/g, ' ').trim();
 });
 
@@ -40,18 +53,28 @@ const calls = {
     async begin(base, from) {
         await context?.close();
         origin = base;
-        context = await chromium.launchPersistentContext(mkdtempSync(join(profile, 'user-')), {
-            executablePath: process.env.CHROMIUM, args: FLAGS, ignoreDefaultArgs: ['--enable-automation'], locale: 'en-GB',
+        browser ??= await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS, ignoreDefaultArgs: ['--enable-automation'] });
+        context = await browser.newContext({
+            locale: 'en-GB',
             extraHTTPHeaders: { 'X-Forwarded-For': from }, permissions: ['clipboard-read', 'clipboard-write'], viewport: { width: 1024, height: 900 },
         });
         context.setDefaultTimeout(WAIT_MS);
-        page = context.pages()[0];
+        page = await context.newPage();
         session = await context.newCDPSession(page);
         troubles = [];
         watch();
     },
+    // Where only the fragment is another the browser stays in the document; then the page loads itself anew (portal.js), and that
+    // is waited for too.
     async open(address) {
+        const before = await born(), end = Date.now() + WAIT_MS;
         await page.goto(new URL(address, origin).href, { waitUntil: 'networkidle' });
+        while (await born() === before) {
+            if (Date.now() > end)
+                throw new Error(`${address} leaves the document as it was`);
+            await page.waitForTimeout(20);
+        }
+        await page.waitForLoadState('networkidle');
     },
     async press(key, times = 1) {
         for (let i = 0; i < times; i++)
@@ -59,17 +82,17 @@ const calls = {
     },
     type: (text) => page.keyboard.type(text),
     focused: focusedName,
-    // Tab until something of that name has the focus.
+    // Tab until something of that name has the focus; what is still to come is gone round for.
     async tab_to(name) {
-        const met = [];
-        for (let i = 0; i < 120; i++) {
+        const met = new Set();
+        for (const end = Date.now() + WAIT_MS; Date.now() < end;) {
             await page.keyboard.press('Tab');
             const here = await focusedName();
             if (here.startsWith(name))
                 return here;
-            met.push(here);
+            met.add(here);
         }
-        throw new Error(`Tab never reaches "${name}"; it meets: ${[...new Set(met)].join(' | ')}`);
+        throw new Error(`Tab never reaches "${name}"; it meets: ${[...met].join(' | ')}`);
     },
     // Polled from here: the page's CSP forbids what playwright would evaluate in it.
     async wait_for(text) {
@@ -89,12 +112,12 @@ const calls = {
     attribute: (selector, name) => page.getAttribute(selector, name),
     title: () => page.title(),
     address: () => page.url(),
-    clipboard: () => page.evaluate(() => navigator.clipboard.readText()),
+    clipboard: () => inPage(() => navigator.clipboard.readText()),
     cookies: async () => (await context.cookies()).map(({ name, httpOnly, sameSite }) => ({ name, httpOnly, sameSite })),
     forget: () => context.clearCookies(),
     scheme: (colorScheme) => page.emulateMedia({ colorScheme }),
     size: (width, height) => page.setViewportSize({ width, height }),
-    wider: () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
+    wider: () => inPage(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
     picture: (path) => page.screenshot({ path, fullPage: true }).then(() => {}),
     // What Enter on a link that has the focus downloads, as text.
     async download() {
@@ -133,5 +156,4 @@ for await (const line of createInterface({ input: process.stdin })) {
     }
     process.stdout.write(`${JSON.stringify(reply)}\n`);
 }
-await context?.close();
-rmSync(profile, { recursive: true, force: true });
+await browser?.close();
