@@ -477,4 +477,3 @@ def test_while_the_database_is_away_nothing_is_promised(http, pg, server):
         assert_problem(http.post("/v1/password-resets", json={"email": address()}), 503)
     finally:
         pg.start()
-    server.wait_ready()

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from support.ports import Port
+
 CONFIG = Path(__file__).resolve().parents[2] / "ops/haproxy.cfg"
-START_SECONDS = 20
+START_SECONDS = 60
 RESETS = 2000
 SLOW_SECONDS = 0.2
 LARGE_BYTES = 1 << 18  # more than the front buffers for a client that takes nothing
@@ -75,12 +77,6 @@ class RecordingHandler(BaseHTTPRequestHandler):
         pass
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def certificate(folder):
     pem, key = folder / "front.pem", folder / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
@@ -91,7 +87,8 @@ def certificate(folder):
 
 class Front:
     def __init__(self, folder, upstream, **settings):
-        self.port, self.plain_port = free_port(), free_port()
+        self.held = Port(), Port()
+        self.port, self.plain_port = (port.number for port in self.held)
         self.log = (folder / "haproxy.log").open("w+")
         haproxy = shutil.which("haproxy", path=os.environ["PATH"] + ":/usr/sbin")
         assert haproxy, "haproxy is not installed"
@@ -119,22 +116,24 @@ class Front:
     def stop(self):
         self.process.terminate()
         self.process.wait(timeout=START_SECONDS)
+        for port in self.held:
+            port.release()
 
     def connect(self, protocol="http/1.1"):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols([protocol])
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=30)
         secured = context.wrap_socket(raw, server_hostname="localhost")
         assert secured.selected_alpn_protocol() == protocol
         return secured
 
     def raw(self, request):
-        """All that comes back for these bytes, until the front closes or is silent for a second."""
+        """All that comes back for these bytes, until the front closes or is silent for a second after it has answered."""
         with self.connect() as connection:
             connection.sendall(request)
+            reply = connection.recv(65536)
             connection.settimeout(1)
-            reply = b""
             try:
                 while part := connection.recv(65536):
                     reply += part
@@ -143,7 +142,7 @@ class Front:
             return reply
 
     def get(self, path, address="127.0.0.1", **headers):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, source_address=(address, 0),
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, source_address=(address, 0),
                                                  context=ssl._create_unverified_context())  # pylint: disable=W0212
         try:
             connection.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
@@ -243,7 +242,7 @@ def test_the_metrics_are_not_for_the_outside(front, upstream, path):
 
 
 def test_plain_http_is_sent_to_tls(front, upstream):
-    connection = http.client.HTTPConnection("127.0.0.1", front.plain_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", front.plain_port, timeout=30)
     connection.request("GET", "/x", headers={"Host": "localhost"})
     reply = connection.getresponse()
     connection.close()
@@ -337,7 +336,7 @@ def test_a_client_that_takes_no_replies_keeps_nobody_else_from_being_answered(up
             connections.append(http2(front, nothing))
             connections[-1].sendall(b"".join(frame(HEADERS, END_STREAM_AND_HEADERS, 2 * i + 1, request_headers(b"/large"))
                                              for i in range(32)))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 25  # after 30 seconds the front gives such a client up
         while upstream.paths().count("/large") < 256 and time.monotonic() < deadline:
             time.sleep(0.05)
         assert front.get("/other", address="127.0.0.2")[0] == 200

@@ -170,7 +170,6 @@ def test_what_was_missed_while_the_database_was_away_is_made_up_for(server_with,
     pg.stop()
     install(plugin_dir, "1.0.8")
     pg.start()
-    server.wait_ready()
     with server.client(token) as me:
         wait_until(lambda: served(me) == {ID: "1.0.8"})
 

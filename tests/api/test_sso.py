@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from support.accounts import hold_mail, release_mail, somewhere
+from support.ports import Port
 from support.provider import Key, Provider, b64
 from support.reads import assert_problem
 
@@ -22,18 +22,12 @@ PEER = Path(__file__).resolve().parents[1] / "peers/oidc"
 PATH = "/v1/tenant/single-sign-on"
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def site(_server, pg):
     """A server of its own, that may ask providers on loopback and knows its own address."""
     from support.server import Server
     hold_mail(pg)
-    site = Server(pg, listen=f"127.0.0.1:{free_port()}", fetch_loopback="on", state_dir=_server.config["state_dir"], threads=1)
+    site = Server(pg, fetch_loopback="on", state_dir=_server.config["state_dir"], threads=1)
     try:
         yield site.start()
     finally:
@@ -618,7 +612,6 @@ def test_with_the_database_away_there_is_a_page(site, arranged, browser, pg):
         assert_page(mine.get(f"/v1/sso/{arranged.slug}/start"), 503)
     finally:
         pg.start()
-    site.wait_ready()
 
 
 def test_a_suspended_tenant_lets_nobody_in(site, arranged, browser):
@@ -649,9 +642,9 @@ class RealProvider:
     """oidc-provider of npm, in its own process."""
 
     def __init__(self, site, slug):
-        port = free_port()
-        self.issuer, self.client, self.secret = f"http://127.0.0.1:{port}", "overread", secrets.token_hex(16)
-        settings = {"port": port, "issuer": self.issuer, "client_id": self.client, "client_secret": self.secret,
+        self.port = Port()
+        self.issuer, self.client, self.secret = f"http://127.0.0.1:{self.port}", "overread", secrets.token_hex(16)
+        settings = {"port": self.port.number, "issuer": self.issuer, "client_id": self.client, "client_secret": self.secret,
                     "redirect_uri": site.url + "/v1/sso/callback", "logout_uri": f"{site.url}/v1/sso/{slug}/backchannel-logout"}
         self.process = subprocess.Popen(["node", "run.mjs", json.dumps(settings)], cwd=PEER, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
@@ -664,6 +657,7 @@ class RealProvider:
     def close(self):
         self.process.terminate()
         self.process.wait(30)
+        self.port.release()
 
 
 @pytest.fixture(scope="module")

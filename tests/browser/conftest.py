@@ -3,12 +3,12 @@
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 from support.fixtures import client, mailbox, pg, pytest_runtest_makereport, tenant  # noqa: F401
+from support.ports import Port
 from support.server import Server
 
 HERE = Path(__file__).parent
@@ -17,15 +17,14 @@ CHROMIUM = "/usr/bin/chromium"
 
 @pytest.fixture(scope="session")
 def _server(pg, mailbox):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = Port()
     made = Server(pg, **mailbox.config, listen=f"127.0.0.1:{port}", public_url=f"http://localhost:{port}")
     try:
         made.cli("migrate")
         yield made.start()
     finally:
         made.destroy()
+        port.release()
 
 
 @pytest.fixture

@@ -11,14 +11,10 @@ import httpx
 import psycopg2
 import pytest
 
+from support.ports import Port
+
 ROOT = Path(__file__).resolve().parents[2]
 CASES = 3
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Installation:
@@ -27,7 +23,7 @@ class Installation:
         self.outer = Path(tempfile.mkdtemp(prefix="overread-up-", dir="/tmp"))
         self.outer.chmod(0o755)
         self.folder = self.outer / "var"
-        self.port = free_port()
+        self.port = Port()
 
     def run(self, command, *arguments, check=True):
         environment = {**os.environ, "OVERREAD_DEMO_COUNT": str(CASES)}
@@ -61,6 +57,7 @@ def up():
         yield installation
     finally:
         installation.run("down", check=False)
+        installation.port.release()
         shutil.rmtree(installation.outer, ignore_errors=True)
 
 
@@ -177,6 +174,6 @@ def test_in_the_foreground_it_ends_with_sigterm_and_takes_the_database_along(up)
     with up.client() as client:
         assert client.get("/readyz").status_code == 200
     process.terminate()
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     assert not (up.folder / "pg/postmaster.pid").exists()

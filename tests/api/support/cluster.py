@@ -34,6 +34,7 @@ class Cluster:
     """Call it for a superuser connection: pg() or pg(user="overread_app"). In autocommit mode unless told otherwise."""
 
     def __init__(self):
+        self.servers = set()  # those that run on it, and were ready
         # PostgreSQL refuses to run as root, and a socket's path must be short.
         self.owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="overread-pg-", dir="/tmp"))
@@ -94,7 +95,11 @@ class Cluster:
             return False
 
     def start(self):
+        """Ends when the servers that run on it have found it again."""
         self._run("pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "60", "start")
+        for server in self.servers:
+            if server.running():
+                server.wait_ready()
 
     def stop(self, mode="fast"):
         """fast: sessions are ended; immediate: as after a crash."""

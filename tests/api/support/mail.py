@@ -3,12 +3,13 @@ import asyncio
 import email
 import email.policy
 import re
-import socket
 import threading
 import time
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
+
+from support.ports import Port
 
 WAIT_SECONDS = 60
 LINK = re.compile(r"https?://[^\s#]+#[A-Za-z0-9_-]{20,}")
@@ -68,10 +69,8 @@ class Mailbox:
         if login:
             options |= {"authenticator": lambda *call: self._authenticate(login, call[-1]), "auth_required": True,
                         "auth_require_tls": False}
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._options = {"hostname": "127.0.0.1", "port": self.port, "ssl_context": implicit_tls, "ready_timeout": 30, **options}
+        self.port = Port()  # held for as long as there is a mailbox
+        self._options = {"hostname": "127.0.0.1", "port": self.port.number, "ssl_context": implicit_tls, "ready_timeout": 30, **options}
         self._server = None
         self.url = f"{'smtps' if implicit_tls else 'smtp'}://127.0.0.1:{self.port}"
         self.config = {"smtp_url": self.url, "mail_from": "Overread <no-reply@example.org>"}

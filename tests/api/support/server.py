@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 
+from support.ports import Port
+
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = Path(os.environ.get("OVERREAD_BUILD") or ROOT / "build").resolve()
 OVERREAD = BUILD / "core/cli/overread"
@@ -53,10 +55,11 @@ class Server:
             if not path.exists():
                 raise ServerFailed(f"{path} is missing: build first, or set OVERREAD_BUILD to the build directory")
         self.folder = Path(tempfile.mkdtemp(prefix="overread-server-", dir="/tmp"))
+        self.pg, self.port_held = pg, Port()
         self.config = {
             "database": pg.conninfo("overread_app", database),
             "database_admin": pg.conninfo("overread_owner", database),
-            "listen": "127.0.0.1:0",
+            "listen": f"127.0.0.1:{self.port_held}",  # the same after a restart
             "cookie_secure": "off",
             "threads": 2,
             "state_dir": self.folder / "state",
@@ -70,15 +73,12 @@ class Server:
         if not key.exists():  # one for all servers of a cluster: they open each other's secrets
             key.write_text(secrets.token_hex(32) + "\n")
         self.config_file = self.folder / "overread.conf"
-        self._write_config()
+        self.config_file.write_text("".join(f"{key} = {value}\n" for key, value in self.config.items()))
         self.process = None
         self.address = None  # what it said it listens on: "127.0.0.1:40321" or "unix:/..."
         self.lines = []      # of its standard error, since the first start
         self.mark = 0        # where the running test's lines begin
         self._new_line = threading.Condition()
-
-    def _write_config(self):
-        self.config_file.write_text("".join(f"{key} = {value}\n" for key, value in self.config.items()))
 
     # --- Its life -----------------------------------------------------------------------------------------------
 
@@ -93,6 +93,7 @@ class Server:
         self.address = self.wait_event("listening", START_SECONDS, first)["address"]
         if ready:
             self.wait_ready()
+            self.pg.servers.add(self)
         return self
 
     def _read(self, stream):
@@ -126,6 +127,7 @@ class Server:
 
     def end(self, number):
         """Sends a signal, waits for the end, gives the exit status."""
+        self.pg.servers.discard(self)
         process, self.process = self.process, None
         process.send_signal(number)
         try:
@@ -139,12 +141,8 @@ class Server:
         return status
 
     def restart(self):
-        """On the same port, so that addresses which tests hold stay good."""
         if self.process:
             self.stop()
-        if str(self.config["listen"]).endswith(":0"):
-            self.config["listen"] = self.address
-            self._write_config()
         return self.start()
 
     def running(self):
@@ -152,17 +150,20 @@ class Server:
 
     def ensure_running(self):
         if self.process is not None and self.process.poll() is not None:
+            self.pg.servers.discard(self)
             status, self.process = self.process.returncode, None
             self.restart()
             raise ServerFailed(f"the server had ended by itself with status {status}\n{self.tail(120)}")
         if self.process is None:
-            self.restart() if self.address else self.start()
+            self.start()
 
     def destroy(self):
         try:
             if self.process is not None:
                 self.stop()
         finally:
+            self.pg.servers.discard(self)
+            self.port_held.release()
             shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- Talking to it ------------------------------------------------------------------------------------------
