@@ -76,9 +76,8 @@ def graded(pg, read):
 
 
 def settled(server):
-    """After the reloads that the listening connection asks for when it comes up."""
+    """After the one reload that the listening connection asks for when it comes up."""
     server.wait_event("plugins_reloaded", 60)
-    time.sleep(0.3)
 
 
 def test_a_new_version_takes_over_under_load_and_no_request_fails(server_with, plugin_dir, tenant, demo_cases, pg):

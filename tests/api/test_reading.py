@@ -272,7 +272,7 @@ def test_a_read_is_written_once_even_for_the_owner_of_the_database(me, case, pg)
 def test_the_log_names_requests_by_id_and_shows_no_answer(me, case, server):
     reply = submit(me, open_read(me, case), answer_of(case))
     request_id = reply.headers["x-request-id"]
-    deadline = time.monotonic() + 10  # the line is written after the reply
+    deadline = time.monotonic() + 30  # the line is written after the reply
     while not (lines := [e for e in server.log if e.get("request_id") == request_id]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [e["status"] for e in lines] == [200] and "position" not in json.dumps(lines)

@@ -77,7 +77,7 @@ void fixture_manifest(const char *id, const char *manifest)
 {
     static const char form[] =
         "{\"id\":\"%s\",\"version\":\"1.0.0\",\"title\":\"Trial\",\"rules_revision\":1,"
-        "\"abi\":{\"major\":1,\"minor\":0},\"limits\":{\"memory_mb\":16,\"cpu_ms\":300,\"wall_ms\":500},"
+        "\"abi\":{\"major\":1,\"minor\":0},\"limits\":{\"memory_mb\":16,\"cpu_ms\":300,\"wall_ms\":2000},"
         "\"findings\":{\"echo\":\"Echo\",\"another\":\"Another\"},"
         "\"schemas\":{\"config\":{\"type\":\"object\"},\"truth\":{\"type\":\"object\"},"
         "\"answer\":{\"type\":\"object\",\"properties\":{\"do\":{\"type\":\"string\"}}}}}";

@@ -22,7 +22,7 @@ static void install(char patch)
 
     snprintf(manifest, sizeof(manifest),
              "{\"id\":\"trial\",\"version\":\"1.0.%c\",\"title\":\"Trial\",\"rules_revision\":1,"
-             "\"abi\":{\"major\":1,\"minor\":0},\"limits\":{\"memory_mb\":16,\"cpu_ms\":300,\"wall_ms\":1000},"
+             "\"abi\":{\"major\":1,\"minor\":0},\"limits\":{\"memory_mb\":16,\"cpu_ms\":300,\"wall_ms\":2000},"
              "\"findings\":{\"echo\":\"Echo\"},"
              "\"schemas\":{\"config\":{},\"truth\":{},\"answer\":{\"type\":\"object\"}}}",
              patch);

@@ -324,7 +324,7 @@ static void who_would_wait_too_long_is_told_so(void **state)
         calls[i] = (struct fixture_call){.plugin = fixture_find("trial"), .answer = "{\"do\":\"slow\"}"};
     struct grading_counters counters = fixture_grade(calls, COUNT, 1);
 
-    assert_true(clock_monotonic_ns() - start < UINT64_C(15000000000));
+    assert_true(clock_monotonic_ns() - start < UINT64_C(30000000000)); /* one after another, it takes 40 s */
     for (size_t i = 0; i < COUNT; i++) {
         if (calls[i].result < 0)
             assert_string_equal(calls[i].err.code, "grader_busy");
@@ -347,7 +347,7 @@ static void a_plugin_that_dies_in_every_call_is_left_alone_for_a_while(void **st
     uint64_t start = clock_monotonic_ns();
     struct grading_counters counters = fixture_grade(calls, COUNT, 1);
 
-    assert_true(clock_monotonic_ns() - start < UINT64_C(5000000000));
+    assert_true(clock_monotonic_ns() - start < UINT64_C(30000000000)); /* each in turn, it takes half an hour */
     for (size_t i = 0; i < COUNT; i++) {
         assert_int_equal(calls[i].result, -1);
         assert_int_equal(calls[i].err.kind, ERROR_UNAVAILABLE);
@@ -373,7 +373,7 @@ static void a_plugin_that_was_left_alone_is_tried_again(void **state)
         assert_int_equal(c.result, -1);
         arena_destroy(c.arena);
     }
-    for (uint64_t end = clock_monotonic_ns() + UINT64_C(10000000000);
+    for (uint64_t end = clock_monotonic_ns() + UINT64_C(30000000000);
          clock_monotonic_ns() < end && !last.done;) {
         struct fixture_call c = {.plugin = fixture_find("trial"), .answer = "{\"points\":2}"};
 

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define WAIT_MS 5000
+#define WAIT_MS 30000
 #define LOG_MAX ((size_t)1024 * 1024)
 
 static int log_fd = -1, real_stderr = -1;
@@ -116,7 +116,7 @@ void fixture_init(struct fixture *f, const struct http_route *routes)
                    .threads = 1,
                    .body_limit = 65536,
                    .request_timeout_ms = 3000,
-                   .stop_timeout_ms = 3000,
+                   .stop_timeout_ms = WAIT_MS,
                    .log_level = "info"},
         .tables = {routes, NULL},
     };
