@@ -1,32 +1,20 @@
 """The product's own statements, out of core/*/*.sql, as pgbench scripts and for the fastify server."""
 import re
+import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-NAME = re.compile(r"^-- name: (\w+)\n", re.M)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
+from support.statements import PARAMETER, SQL  # noqa: E402
+
 VARIABLE = re.compile(r"(?<!:):\w")
 PIPELINE = 8
-
-
-def load():
-    """name -> SQL, without comments and the last semicolon."""
-    found = {}
-    for path in sorted(ROOT.glob("core/*/*.sql")):
-        parts = NAME.split(path.read_text())
-        for name, body in zip(parts[1::2], parts[2::2]):
-            lines = [line for line in body.splitlines() if not line.startswith("--")]
-            found[name] = "\n".join(lines).strip().rstrip(";")
-    return found
-
-
-SQL = load()
 
 
 def call(name, *arguments):
     """The statement with pgbench's variables, or expressions of them, in place of $1, $2, ...
     A variable that is never set is sent as NULL: `:none`."""
     assert not VARIABLE.search(SQL[name]), f"pgbench would take a part of {name} for a variable"
-    return re.sub(r"\$(\d+)", lambda match: arguments[int(match.group(1)) - 1], SQL[name]) + ";\n"
+    return PARAMETER.sub(lambda match: arguments[int(match.group(1)) - 1], SQL[name]) + ";\n"
 
 
 def guarded(token_sha256, roles, *statements):
