@@ -128,6 +128,25 @@ def test_a_second_run_has_nothing_left_to_do(up):
     assert (up.credentials(), up.pid()) == (before, pid)
 
 
+def test_a_plugin_that_somebody_installed_outlives_a_new_build_and_is_not_signed_for_them(up):
+    plugins = up.folder / "app/plugins"
+    shutil.copytree(plugins / "lung_ct", plugins / "mine")
+    manifest = plugins / "mine/manifest.json"
+    manifest.write_text(manifest.read_text().replace('"id": "lung_ct"', '"id": "mine"'))
+    (plugins / "mine/lung_ct.so").rename(plugins / "mine/mine.so")
+    (plugins / "mine/lung_ct.sig").unlink()
+    before = {path.name: path.read_bytes() for path in (plugins / "mine").iterdir()}
+    with (plugins / "lung_ct/demo.py").open("a") as script:
+        script.write("# what another build would have written\n")
+    result = up.run("up")
+    assert "==> starting the server" in result.stderr, "the program was not put there anew"
+    assert "another build" not in (plugins / "lung_ct/demo.py").read_text()
+    assert {path.name: path.read_bytes() for path in (plugins / "mine").iterdir()} == before
+    up.run("up")
+    assert (plugins / "mine").is_dir()
+    shutil.rmtree(plugins / "mine")
+
+
 def test_a_port_that_is_taken_is_said_and_stops_nothing(up):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
