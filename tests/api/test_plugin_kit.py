@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from support.server import GRADER, OVERREAD, PLUGINS, ROOT, environment
+from support.server import BUILD, GRADER, OVERREAD, PLUGINS, ROOT, environment
 
 CHECKS = ["manifest", "exports", "imports", "head", "abi", "cases", "golden", "repeats", "processes", "time_zone",
           "locale", "keys", "rounding", "truncations", "mutations", "allocations", "threads", "worker", "limits",
@@ -77,6 +77,26 @@ def test_a_new_plugin_builds_with_meson_and_its_test_is_the_conformance_run(scaf
         result = subprocess.run(command, cwd=scaffold, env=env, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, result.stdout + result.stderr
     assert "passed, 0 failed" in result.stdout
+
+
+def test_an_installed_overread_is_found_by_pkg_config_and_finds_the_plugin_that_is_installed_beside(tmp_path):
+    root = tmp_path / "installed"
+    subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", root], check=True, capture_output=True)
+    program, package = next(root.rglob("bin/overread")), next(root.rglob("overread-plugin.pc"))
+    env = {**environment(), "PATH": f"{program.parent}:{environment()['PATH']}", "PKG_CONFIG_PATH": str(package.parent),
+           "PKG_CONFIG_SYSROOT_DIR": str(root), "OVERREAD_ALLOW_UNSIGNED_PLUGINS": "on"}
+    commands = f"{guide(1)[0]}\nmeson install -C build\noverread plugin list"
+    result = subprocess.run(["bash", "-ec", commands], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"^Ok: +1", result.stdout, re.M) and re.search(r"^wrist_xr  0\.1\.0  rules 1", result.stdout, re.M)
+    assert program.read_bytes() == OVERREAD.read_bytes()
+
+
+def test_without_an_installed_overread_meson_says_what_is_missing_and_what_to_do(scaffold):
+    result = subprocess.run(["meson", "setup", "build"], cwd=scaffold, capture_output=True, text=True, timeout=300,
+                            env={**environment(), "PKG_CONFIG_LIBDIR": str(scaffold / "none")})
+    assert result.returncode == 1
+    assert "meson setup build -Doverread_include=OVERREAD/include" in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("name", ["", "Wrist", "wrist-xr", "1wrist", "../wrist", "wrist/xr", "a" * 65, "test", "all"])
@@ -294,7 +314,7 @@ def edit(path, old, new, count=1):
     path.write_text(text.replace(old, new, count))
 
 
-def test_what_the_guide_says_leads_to_a_graded_case(tmp_path):
+def test_what_the_guide_says_leads_to_a_graded_case(tmp_path, server_with, tenant, demo_cases):
     env = {**environment(), "OVERREAD_GRADER": str(GRADER), "PATH": f"{OVERREAD.parent}:{environment()['PATH']}"}
 
     def shell(commands, folder, status=0):
@@ -331,6 +351,41 @@ def test_what_the_guide_says_leads_to_a_graded_case(tmp_path):
     assert complaint in shell(last, folder, 1)
     edit(case / "truth_as_answer.json", "{", '{"side": "radius", ')
     assert shell(last, folder).endswith("passed, 0 failed\n")
+
+    shell("overread plugin keygen plugin-key", tmp_path)
+    (tmp_path / "plugins").mkdir()
+    server = server_with(plugin_dir=tmp_path / "plugins", plugin_keys=tmp_path / "plugin-key.pub.pem")
+    install, image, manifest, truth, take_in, read = guide(7)
+    for said, is_here in (("overread.conf", server.config_file), ("app/plugins", tmp_path / "plugins"),
+                          ("plugin-key.pem", tmp_path / "plugin-key.pem")):
+        assert f"OVERREAD/var/{said}" in install
+        install = install.replace(f"OVERREAD/var/{said}", str(is_here))
+    shell(f"{install}\n{image.replace('IMAGE.dcm', str(next(demo_cases[0].folder.rglob('*.dcm'))))}", folder)
+    (folder / "wrist-1/case.json").write_text(manifest)
+    (folder / "wrist-1/truth.json").write_text(truth)
+    server.wait_event("plugin_changed")
+    shell(f"{install.splitlines()[0]}\n{take_in}", folder)
+    me = tenant("trainee")["trainee"]
+    grade = json.loads(shell(f"U={server.url} A='Authorization: Bearer {me.token}'\n{read}", folder))
+    assert [finding["code"] for finding in grade["findings"]] == ["decision_right", "found", "side_wrong"]
+    assert (grade["points"], grade["max_points"], grade["correct"]) == (2, 2.5, False)
+
+
+def test_with_sanitizers_as_the_guide_says_a_read_out_of_bounds_is_found(scaffold):
+    commands = guide(6)[0].replace("meson setup build-asan", f"meson setup build-asan -Doverread_include={ROOT}/include")
+    setup, compile_it, run = commands.split("\n", 2)
+    env = {**environment(), "OVERREAD_GRADER": str(GRADER), "PATH": f"{OVERREAD.parent}:{environment()['PATH']}"}
+
+    def shell(line):
+        return subprocess.run(["bash", "-c", line], cwd=scaffold, env=env, capture_output=True, text=True, timeout=300)
+
+    result = shell(f"{setup} && {compile_it} && {run}")
+    assert result.returncode == 0 and result.stdout.endswith("19 passed, 0 failed\n"), result.stdout + result.stderr
+    assert "skipped worker" in result.stdout and "skipped limits" in result.stdout
+    edit(scaffold / "wrist_xr.c", FOUND, FOUND + "    int table[2] = {0, 0};\n    volatile int at = 2;\n    distance += table[at] != table[at];\n")
+    result = shell(f"{compile_it} && {run}")
+    assert result.returncode == 1 and "FAILED golden" in result.stdout, result.stdout + result.stderr
+    assert "stack-buffer-overflow" in result.stderr or "out of bounds" in result.stderr
 
 
 def test_the_guide_names_every_check():
