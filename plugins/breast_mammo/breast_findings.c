@@ -25,8 +25,8 @@ static void category_finding(struct session *session, int side)
     const struct breast_model *said = &session->answer.breasts[side];
     int expert = session->truth.breasts[side].birads;
     bool right = said->there && said->birads == expert;
-    session_add(
-        session, DECISION,
+    report_add(
+        &session->report, PART_DECISION,
         (overread_finding){
             .verdict = right         ? OVERREAD_HIT
                        : said->there ? OVERREAD_PARTIAL
@@ -38,11 +38,12 @@ static void category_finding(struct session *session, int side)
             .truth_pointer = session_breast_pointer(session, &session->truth, side),
             .text = category_words(session, side, said, expert),
             .rule = hierarchy,
-            .look_again = right ? NULL
-                                : session_text(session, plugin_printf(session->host,
-                                                                      "Look at all views of the %s breast "
-                                                                      "again, beside those of the other.",
-                                                                      model_side_words[side])),
+            .look_again =
+                right ? NULL
+                      : report_text(&session->report, plugin_printf(session->host,
+                                                                    "Look at all views of the %s breast "
+                                                                    "again, beside those of the other.",
+                                                                    model_side_words[side])),
         });
 }
 
@@ -52,17 +53,17 @@ static void category_3_note(struct session *session, int side)
     const struct breast_model *said = &session->answer.breasts[side];
     if (!said->there || said->birads != 3 || session->truth.breasts[side].birads == 3)
         return;
-    session_add(session, DECISION,
-                (overread_finding){
-                    .verdict = OVERREAD_NOTE,
-                    .code = "category_3_at_screening",
-                    .answer_pointer = session_breast_pointer(session, &session->answer, side),
-                    .text = plugin_printf(
-                        session->host, "You called the %s breast probably benign from screening views alone.",
-                        model_side_words[side]),
-                    .rule = "ACR BI-RADS Atlas, 5th ed. 2013: category 3 is given after a full diagnostic "
-                            "work-up; at screening such a finding is category 0, or benign.",
-                });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = "category_3_at_screening",
+                   .answer_pointer = session_breast_pointer(session, &session->answer, side),
+                   .text = plugin_printf(
+                       session->host, "You called the %s breast probably benign from screening views alone.",
+                       model_side_words[side]),
+                   .rule = "ACR BI-RADS Atlas, 5th ed. 2013: category 3 is given after a full diagnostic "
+                           "work-up; at screening such a finding is category 0, or benign.",
+               });
 }
 
 static void density_finding(struct session *session, int side)
@@ -75,8 +76,8 @@ static void density_finding(struct session *session, int side)
     if (truth == MODEL_UNKNOWN || (!answered && !asked))
         return;
     bool right = answered && said == truth;
-    session_add(
-        session, CHARACTERISATION,
+    report_add(
+        &session->report, PART_CHARACTERISATION,
         (overread_finding){
             .verdict = !asked  ? OVERREAD_NOTE
                        : right ? OVERREAD_HIT
@@ -131,16 +132,16 @@ static void breast_consistency(struct session *session)
         text = plugin_printf(session->host, "You called the %s breast %s, but your findings there give %s.",
                              model_side_words[wrong], birads_words(session->answer.breasts[wrong].birads),
                              birads_words(model_worst_finding(&session->answer, wrong)));
-    session_add(session, DECISION,
-                (overread_finding){
-                    .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                    .code = right ? "breast_follows_findings" : "breast_contradicts_findings",
-                    .points_milli = right ? POINTS_CONSISTENT : 0,
-                    .max_points_milli = POINTS_CONSISTENT,
-                    .answer_pointer = right ? NULL : session_breast_pointer(session, &session->answer, wrong),
-                    .text = text,
-                    .rule = hierarchy,
-                });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = right ? "breast_follows_findings" : "breast_contradicts_findings",
+                   .points_milli = right ? POINTS_CONSISTENT : 0,
+                   .max_points_milli = POINTS_CONSISTENT,
+                   .answer_pointer = right ? NULL : session_breast_pointer(session, &session->answer, wrong),
+                   .text = text,
+                   .rule = hierarchy,
+               });
 }
 
 static void recall_consistency(struct session *session)
@@ -151,20 +152,20 @@ static void recall_consistency(struct session *session)
     if (!right)
         text = recalls ? "A category that you gave leads to recall, but you decided against it."
                        : "None of your categories leads to recall, but you decided for it.";
-    session_add(session, DECISION,
-                (overread_finding){
-                    .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                    .code = right ? "recall_follows_categories" : "recall_contradicts_categories",
-                    .points_milli = right ? POINTS_CONSISTENT : 0,
-                    .max_points_milli = POINTS_CONSISTENT,
-                    .answer_pointer = "/recall",
-                    .text = text,
-                    .rule = session->config.recalls_3
-                                ? "ACR BI-RADS Atlas, 5th ed. 2013, and this programme: recall when a breast "
-                                  "is 0, 3, 4 or 5, and only then."
-                                : "ACR BI-RADS Atlas, 5th ed. 2013: recall when a breast is 0, 4 or 5, and "
-                                  "only then.",
-                });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = right ? "recall_follows_categories" : "recall_contradicts_categories",
+                   .points_milli = right ? POINTS_CONSISTENT : 0,
+                   .max_points_milli = POINTS_CONSISTENT,
+                   .answer_pointer = "/recall",
+                   .text = text,
+                   .rule = session->config.recalls_3
+                               ? "ACR BI-RADS Atlas, 5th ed. 2013, and this programme: recall when a breast "
+                                 "is 0, 3, 4 or 5, and only then."
+                               : "ACR BI-RADS Atlas, 5th ed. 2013: recall when a breast is 0, 4 or 5, and "
+                                 "only then.",
+               });
 }
 
 static void probability_note(struct session *session)
@@ -173,8 +174,8 @@ static void probability_note(struct session *session)
     const int64_t half = 500000;
     if (said->probability <= half || said->recall || model_worst_breast(said) == 6)
         return;
-    session_add(
-        session, DECISION,
+    report_add(
+        &session->report, PART_DECISION,
         (overread_finding){
             .verdict = OVERREAD_NOTE,
             .code = "probability_contradicts",

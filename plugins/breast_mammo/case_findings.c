@@ -61,21 +61,20 @@ void findings_of_decision(struct session *session)
         recall_right(session, &finding);
     else
         recall_wrong(session, &finding);
-    session_add(session, DECISION, finding);
+    report_add(&session->report, PART_DECISION, finding);
     if (session->truth.malignant)
         return;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = OVERREAD_NOTE,
-                    .code = "nothing_to_find",
-                    .points_milli = POINTS_SPECIFICITY,
-                    .max_points_milli = POINTS_SPECIFICITY,
-                    .text =
-                        "This case holds no cancer: 3 points are for making no false call, and each false "
-                        "call takes from them.",
-                    .rule = "In a case without cancer the localisation points are earned by making no false "
-                            "call.",
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = "nothing_to_find",
+                   .points_milli = POINTS_SPECIFICITY,
+                   .max_points_milli = POINTS_SPECIFICITY,
+                   .text = "This case holds no cancer: 3 points are for making no false call, and each false "
+                           "call takes from them.",
+                   .rule = "In a case without cancer the localisation points are earned by making no false "
+                           "call.",
+               });
 }
 
 /* --- Correct or not ---------------------------------------------------------------------------- */
@@ -100,15 +99,16 @@ static const char *why_wrong(struct session *session)
     if (truth->recall != session->answer.recall)
         return "the recall decision is wrong";
     if (session->misses > 0)
-        return session_text(session, plugin_printf(session->host,
-                                                   "%d of %d malignant findings were not hit in a category "
-                                                   "that leads to work-up",
-                                                   session->misses, truth->malignant));
+        return report_text(&session->report,
+                           plugin_printf(session->host,
+                                         "%d of %d malignant findings were not hit in a category "
+                                         "that leads to work-up",
+                                         session->misses, truth->malignant));
     if (truth->malignant > 0 && session->false_recalls > session->config.max_false_positives)
-        return session_text(session,
-                            plugin_printf(session->host,
-                                          "there are %d false calls, more than the %d that this case allows",
-                                          session->false_recalls, session->config.max_false_positives));
+        return report_text(&session->report,
+                           plugin_printf(session->host,
+                                         "there are %d false calls, more than the %d that this case allows",
+                                         session->false_recalls, session->config.max_false_positives));
     if (truth->malignant == 0 && session->false_recalls > 0)
         return "a case without cancer got a false call that leads to work-up";
     if (truth->malignant == 0 && truth->recall && !recalled_for_a_reason(session))
@@ -119,18 +119,18 @@ static const char *why_wrong(struct session *session)
 bool findings_verdict(struct session *session)
 {
     const char *why = why_wrong(session);
-    session_add(session, DECISION,
-                (overread_finding){
-                    .verdict = OVERREAD_NOTE,
-                    .code = why ? "counts_as_wrong" : "counts_as_correct",
-                    .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
-                                : "This read counts as correct.",
-                    .rule =
-                        "A read counts as correct when the recall decision is right and: with cancer, each "
-                        "malignant finding is hit in a category that leads to work-up (or to what the "
-                        "expert's leads to), without more false calls than the case allows; without "
-                        "cancer, there is no false call that leads to work-up, and a recall rests on the "
-                        "finding that needs it.",
-                });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = why ? "counts_as_wrong" : "counts_as_correct",
+                   .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
+                               : "This read counts as correct.",
+                   .rule =
+                       "A read counts as correct when the recall decision is right and: with cancer, each "
+                       "malignant finding is hit in a category that leads to work-up (or to what the "
+                       "expert's leads to), without more false calls than the case allows; without "
+                       "cancer, there is no false call that leads to work-up, and a recall rests on the "
+                       "finding that needs it.",
+               });
     return !why;
 }

@@ -1,24 +1,10 @@
 /* What a schema cannot say about a truth and an answer. */
 #include <string.h>
+#include "common/check.h"
 #include "common/fixed.h"
 #include "common/text.h"
 #include "grade.h"
 #include "matching.h"
-
-static enum overread_status refuse(overread_problem *problem, const char *pointer, const char *text)
-{
-    if (!pointer || !text)
-        return OVERREAD_NO_MEMORY;
-    problem->pointer = pointer;
-    problem->text = text;
-    return OVERREAD_REFUSED;
-}
-
-static enum overread_status refuse_finding(const overread_host *host, overread_problem *problem,
-                                           uint32_t index, const char *member, const char *text)
-{
-    return refuse(problem, plugin_printf(host, "/findings/%u%s", index, member), text);
-}
 
 /* The finding that stood at `index`; there is one for every index below the count. */
 static const struct finding_model *finding_of_index(const struct read_model *read, uint32_t index)
@@ -39,10 +25,10 @@ static enum overread_status check_breasts(const overread_host *host, const struc
         if (shown == read->breasts[side].there)
             continue;
         if (shown)
-            return refuse(
+            return check_refuse(
                 problem, "/breasts",
                 plugin_printf(host, "The assessment of the %s breast is missing.", model_side_words[side]));
-        return refuse(
+        return check_refuse(
             problem, plugin_printf(host, "/breasts/%s", model_side_keys[side]),
             plugin_printf(host, "This case has no image of the %s breast.", model_side_words[side]));
     }
@@ -67,8 +53,8 @@ static enum overread_status check_places(const overread_host *host, const struct
                                          const char *after, overread_problem *problem)
 {
     if (!model_has_breast(config, finding->side))
-        return refuse_finding(
-            host, problem, finding->index, "/laterality",
+        return check_refuse_item(
+            host, problem, "findings", finding->index, "/laterality",
             plugin_printf(host, "This case has no image of the %s breast.", model_side_words[finding->side]));
     for (int view = 0; view < VIEWS; view++) {
         const struct view_model *image = &config->views[finding->side][view];
@@ -76,15 +62,16 @@ static enum overread_status check_places(const overread_host *host, const struct
         if (!finding->in[view].there)
             continue;
         if (!image->there)
-            return refuse(problem, plugin_printf(host, "/findings/%u/%s/%s", finding->index, before, key),
-                          plugin_printf(host, "This case has no %s view of the %s breast.", key,
-                                        model_side_words[finding->side]));
+            return check_refuse(problem,
+                                plugin_printf(host, "/findings/%u/%s/%s", finding->index, before, key),
+                                plugin_printf(host, "This case has no %s view of the %s breast.", key,
+                                              model_side_words[finding->side]));
         int64_t out = outside_image(image, finding->in[view].at);
         if (out > 0)
-            return refuse(problem,
-                          plugin_printf(host, "/findings/%u/%s/%s%s", finding->index, before, key, after),
-                          plugin_printf(host, "The position lies %s mm outside the image.",
-                                        fixed_text(out, 3, 1).text));
+            return check_refuse(
+                problem, plugin_printf(host, "/findings/%u/%s/%s%s", finding->index, before, key, after),
+                plugin_printf(host, "The position lies %s mm outside the image.",
+                              fixed_text(out, 3, 1).text));
     }
     return OVERREAD_OK;
 }
@@ -118,8 +105,8 @@ static enum overread_status check_repeats(const overread_host *host, const struc
             int common;
             int shared = shared_places(finding_of_index(answer, i), finding_of_index(answer, j), &common);
             if (common > 0 && shared == common)
-                return refuse_finding(
-                    host, problem, j, "/positions",
+                return check_refuse_item(
+                    host, problem, "findings", j, "/positions",
                     plugin_printf(host, "The same place is marked by /findings/%u already.", i));
         }
     }
@@ -153,15 +140,16 @@ static enum overread_status check_config(const overread_host *host, const struct
             int128 down = (int128)image->size[1] * image->pixels[0];
             int128 error = across > down ? across - down : down - across;
             if (image->there && error * 100 > across * TOLERANCE_PERCENT)
-                return refuse(problem, "",
-                              plugin_printf(host,
-                                            "The config's size in mm and in pixels of %s %s disagree: pixels "
-                                            "must be square.",
-                                            model_side_keys[side], model_view_keys[view]));
+                return check_refuse(
+                    problem, "",
+                    plugin_printf(host,
+                                  "The config's size in mm and in pixels of %s %s disagree: pixels "
+                                  "must be square.",
+                                  model_side_keys[side], model_view_keys[view]));
         }
     }
     if (!model_has_breast(config, 0) && !model_has_breast(config, 1))
-        return refuse(problem, "", "The config names no view.");
+        return check_refuse(problem, "", "The config names no view.");
     return OVERREAD_OK;
 }
 
@@ -174,16 +162,17 @@ static enum overread_status check_finding(const overread_host *host, const struc
     if (status != OVERREAD_OK)
         return status;
     if (finding->birads == 6 && !finding->malignant)
-        return refuse_finding(host, problem, index, "/birads",
-                              "BI-RADS 6 is known malignancy, but the finding is not malignant.");
+        return check_refuse_item(host, problem, "findings", index, "/birads",
+                                 "BI-RADS 6 is known malignancy, but the finding is not malignant.");
     for (uint32_t i = 0; i < index; i++) {
         const struct finding_model *earlier = finding_of_index(truth, i);
         int common;
         if (strcmp(earlier->id, finding->id) == 0)
-            return refuse_finding(host, problem, index, "/id", "Another finding has this id already.");
+            return check_refuse_item(host, problem, "findings", index, "/id",
+                                     "Another finding has this id already.");
         if (shared_places(earlier, finding, &common) > 0)
-            return refuse_finding(
-                host, problem, index, "/views",
+            return check_refuse_item(
+                host, problem, "findings", index, "/views",
                 plugin_printf(host, "In one view this is the very place of /findings/%u.", i));
     }
     return OVERREAD_OK;
@@ -196,20 +185,21 @@ static enum overread_status check_assessment(const overread_host *host, const st
         const struct breast_model *breast = &truth->breasts[side];
         int worst = model_worst_finding(truth, side);
         if (breast->there && breast->birads != worst && !(breast->birads == 2 && worst == 1))
-            return refuse(problem, plugin_printf(host, "/breasts/%s/birads", model_side_keys[side]),
-                          plugin_printf(host,
-                                        "The %s breast is BI-RADS %d, but its most abnormal finding gives %d "
-                                        "(order 1, 2, 3, 6, 0, 4, 5).",
-                                        model_side_words[side], breast->birads, worst));
+            return check_refuse(
+                problem, plugin_printf(host, "/breasts/%s/birads", model_side_keys[side]),
+                plugin_printf(host,
+                              "The %s breast is BI-RADS %d, but its most abnormal finding gives %d "
+                              "(order 1, 2, 3, 6, 0, 4, 5).",
+                              model_side_words[side], breast->birads, worst));
     }
     if (truth->recall != model_case_recalls(config, truth))
-        return refuse(problem, "/recall",
-                      "By the recall rule of the config, the recall does not follow from the breasts' "
-                      "categories.");
+        return check_refuse(problem, "/recall",
+                            "By the recall rule of the config, the recall does not follow from the breasts' "
+                            "categories.");
     if (truth->cancer != (truth->malignant > 0))
-        return refuse(problem, "/malignant",
-                      truth->cancer ? "The case says malignant, but no finding is."
-                                    : "The case says not malignant, but a finding is.");
+        return check_refuse(problem, "/malignant",
+                            truth->cancer ? "The case says malignant, but no finding is."
+                                          : "The case says not malignant, but a finding is.");
     return OVERREAD_OK;
 }
 

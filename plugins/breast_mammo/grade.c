@@ -4,20 +4,6 @@
 
 enum { MICRO = 1000000 };
 
-static void score_metric(struct session *session, const char *name, enum component component,
-                         const char *reason)
-{
-    int64_t earned = session->earned[component], possible = session->possible[component];
-    if (earned < 0)
-        earned = 0;
-    report_metric(&session->report, name, possible > 0, possible > 0 ? earned * MICRO / possible : 0, reason);
-}
-
-static void count_metric(struct session *session, const char *name, int count)
-{
-    report_metric(&session->report, name, true, (int64_t)count * MICRO, NULL);
-}
-
 static int count_role(const struct session *session, enum mark_role role)
 {
     int count = 0;
@@ -48,30 +34,31 @@ static void case_metrics(struct session *session)
     int64_t probability = session->answer.probability;
     int64_t error = probability - (session->truth.cancer ? MICRO : 0);
     int own = model_worst_breast(&session->answer), expert = model_worst_breast(&session->truth);
-    count_metric(session, "case_category", own);
-    count_metric(session, "expert_case_category", expert);
+    report_count_metric(&session->report, "case_category", own);
+    report_count_metric(&session->report, "expert_case_category", expert);
     /* Ordered by suspicion, as the category's number is not: for statistics over many reads. */
-    count_metric(session, "case_suspicion", birads_rank(own));
-    count_metric(session, "expert_case_suspicion", birads_rank(expert));
-    count_metric(session, "cancer", session->truth.cancer);
+    report_count_metric(&session->report, "case_suspicion", birads_rank(own));
+    report_count_metric(&session->report, "expert_case_suspicion", birads_rank(expert));
+    report_count_metric(&session->report, "cancer", session->truth.cancer);
     report_metric(&session->report, "malignancy_brier", probability != MODEL_UNKNOWN, error * error / MICRO,
                   "no probability was given");
 }
 
 static void add_metrics(struct session *session)
 {
-    score_metric(session, "localisation_score", LOCALISATION, "nothing to localise");
-    score_metric(session, "characterisation_score", CHARACTERISATION, "nothing to characterise");
-    score_metric(session, "decision_score", DECISION, "nothing to decide");
-    count_metric(session, "malignant_findings", session->truth.malignant);
-    count_metric(session, "hits", session->hits);
-    count_metric(session, "misses", session->misses);
-    count_metric(session, "near_misses", count_role(session, ROLE_NEAR));
-    count_metric(session, "laterality_errors", count_role(session, ROLE_MIRROR));
-    count_metric(session, "wrong_views", count_role(session, ROLE_WRONG_VIEW));
-    count_metric(session, "two_view_hits", session->two_view_hits);
-    count_metric(session, "false_recalls", session->false_recalls);
-    count_metric(session, "false_follow_ups", session->false_follow_ups);
+    report_score_metric(&session->report, "localisation_score", PART_LOCALISATION, "nothing to localise");
+    report_score_metric(&session->report, "characterisation_score", PART_CHARACTERISATION,
+                        "nothing to characterise");
+    report_score_metric(&session->report, "decision_score", PART_DECISION, "nothing to decide");
+    report_count_metric(&session->report, "malignant_findings", session->truth.malignant);
+    report_count_metric(&session->report, "hits", session->hits);
+    report_count_metric(&session->report, "misses", session->misses);
+    report_count_metric(&session->report, "near_misses", count_role(session, ROLE_NEAR));
+    report_count_metric(&session->report, "laterality_errors", count_role(session, ROLE_MIRROR));
+    report_count_metric(&session->report, "wrong_views", count_role(session, ROLE_WRONG_VIEW));
+    report_count_metric(&session->report, "two_view_hits", session->two_view_hits);
+    report_count_metric(&session->report, "false_recalls", session->false_recalls);
+    report_count_metric(&session->report, "false_follow_ups", session->false_follow_ups);
     distance_metric(session);
     case_metrics(session);
 }

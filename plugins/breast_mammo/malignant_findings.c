@@ -9,8 +9,9 @@ static const char *kind(struct session *session, const struct finding_model *fin
 {
     const char *type = model_type_words(finding->type);
     if (!finding->histology)
-        return session_text(session, plugin_printf(session->host, "malignant %s", type));
-    return session_text(session, plugin_printf(session->host, "malignant %s (%s)", type, finding->histology));
+        return report_text(&session->report, plugin_printf(session->host, "malignant %s", type));
+    return report_text(&session->report,
+                       plugin_printf(session->host, "malignant %s (%s)", type, finding->histology));
 }
 
 static int views_of(const struct finding_model *finding)
@@ -41,27 +42,27 @@ static const char *look(struct session *session, const struct finding_model *fin
          "summation"),
         "look for lines that radiate from one point, and for tissue drawn in at its edge",
     };
-    return session_text(session, plugin_printf(session->host, "Go back to the finding %s: %s.",
-                                               session_place(session, finding), how[finding->type]));
+    return report_text(&session->report, plugin_printf(session->host, "Go back to the finding %s: %s.",
+                                                       session_place(session, finding), how[finding->type]));
 }
 
 /* --- Not hit ---------------------------------------------------------------------------------------- */
 
 static void lost_description(struct session *session, const struct finding_model *finding)
 {
-    session_add(session, CHARACTERISATION,
-                (overread_finding){
-                    .verdict = OVERREAD_MISS,
-                    .code = "not_characterised",
-                    .max_points_milli =
-                        POINTS_TYPE + POINTS_CATEGORY + (asks_size(session, finding) ? POINTS_ASKED : 0),
-                    .truth_pointer = session_pointer(session, finding),
-                    .text = plugin_printf(session->host,
-                                          "As the finding %s was not hit, its type and category could not be "
-                                          "judged.",
-                                          session_place(session, finding)),
-                    .rule = "Only a finding that was hit is characterised.",
-                });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_MISS,
+                   .code = "not_characterised",
+                   .max_points_milli =
+                       POINTS_TYPE + POINTS_CATEGORY + (asks_size(session, finding) ? POINTS_ASKED : 0),
+                   .truth_pointer = session_pointer(session, finding),
+                   .text = plugin_printf(session->host,
+                                         "As the finding %s was not hit, its type and category could not be "
+                                         "judged.",
+                                         session_place(session, finding)),
+                   .rule = "Only a finding that was hit is characterised.",
+               });
 }
 
 static const char *near_words(struct session *session, const struct finding_model *finding,
@@ -113,7 +114,7 @@ static void not_hit(struct session *session, const struct finding_model *finding
                                                         : POINTS_MISLOCALISED;
         missed.text = near_words(session, finding, mark, role);
     }
-    session_add(session, LOCALISATION, missed);
+    report_add(&session->report, PART_LOCALISATION, missed);
     lost_description(session, finding);
 }
 
@@ -134,18 +135,18 @@ static void found(struct session *session, const struct finding_model *finding,
                                   fixed_text(distance, 3, 1).text);
     session->hits += !dismissed;
     session->misses += dismissed;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
-                    .code = dismissed ? "finding_dismissed" : "finding_found",
-                    .points_milli = dismissed ? POINTS_DISMISSED : POINTS_FOUND,
-                    .max_points_milli = POINTS_FOUND,
-                    .answer_pointer = session_pointer(session, mark),
-                    .truth_pointer = session_pointer(session, finding),
-                    .text = text,
-                    .rule = session_match_rule(session),
-                    .look_again = dismissed ? look(session, finding) : NULL,
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
+                   .code = dismissed ? "finding_dismissed" : "finding_found",
+                   .points_milli = dismissed ? POINTS_DISMISSED : POINTS_FOUND,
+                   .max_points_milli = POINTS_FOUND,
+                   .answer_pointer = session_pointer(session, mark),
+                   .truth_pointer = session_pointer(session, finding),
+                   .text = text,
+                   .rule = session_match_rule(session),
+                   .look_again = dismissed ? look(session, finding) : NULL,
+               });
 }
 
 static const char *second_view_words(struct session *session, const struct finding_model *finding,
@@ -174,68 +175,68 @@ static void second_view(struct session *session, const struct finding_model *fin
     if (views_of(finding) < 2)
         return;
     session->two_view_hits += right;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                    .code = right ? "two_views_agree" : "second_view_missed",
-                    .points_milli = right ? POINTS_SECOND_VIEW : 0,
-                    .max_points_milli = POINTS_SECOND_VIEW,
-                    .answer_pointer = session_pointer(session, mark),
-                    .truth_pointer = session_pointer(session, finding),
-                    .text = right ? plugin_printf(session->host, "You located it in %d views.", views)
-                                  : second_view_words(session, finding, mark),
-                    .rule =
-                        "A finding is located by two projections: its distance from the nipple is alike in "
-                        "both.",
-                    .look_again = right ? NULL : look(session, finding),
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = right ? "two_views_agree" : "second_view_missed",
+                   .points_milli = right ? POINTS_SECOND_VIEW : 0,
+                   .max_points_milli = POINTS_SECOND_VIEW,
+                   .answer_pointer = session_pointer(session, mark),
+                   .truth_pointer = session_pointer(session, finding),
+                   .text = right ? plugin_printf(session->host, "You located it in %d views.", views)
+                                 : second_view_words(session, finding, mark),
+                   .rule =
+                       "A finding is located by two projections: its distance from the nipple is alike in "
+                       "both.",
+                   .look_again = right ? NULL : look(session, finding),
+               });
 }
 
 static void type_finding(struct session *session, const struct finding_model *finding,
                          const struct finding_model *mark)
 {
     bool right = finding->type == mark->type;
-    session_add(
-        session, CHARACTERISATION,
-        (overread_finding){
-            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-            .code = right ? "type_right" : "type_wrong",
-            .points_milli = right ? POINTS_TYPE : 0,
-            .max_points_milli = POINTS_TYPE,
-            .answer_pointer = session_pointer(session, mark),
-            .truth_pointer = session_pointer(session, finding),
-            .text = right ? plugin_printf(session->host, "The type is right: %s.",
-                                          model_type_words(finding->type))
-                          : plugin_printf(session->host, "You called it %s; it is %s.",
-                                          model_type_words(mark->type), model_type_words(finding->type)),
-            .rule = "ACR BI-RADS Atlas, 5th ed. 2013: a mass is seen in two projections with convex "
-                    "borders; an asymmetry in one, without.",
-            .look_again = right ? NULL : look(session, finding),
-        });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = right ? "type_right" : "type_wrong",
+                   .points_milli = right ? POINTS_TYPE : 0,
+                   .max_points_milli = POINTS_TYPE,
+                   .answer_pointer = session_pointer(session, mark),
+                   .truth_pointer = session_pointer(session, finding),
+                   .text = right
+                               ? plugin_printf(session->host, "The type is right: %s.",
+                                               model_type_words(finding->type))
+                               : plugin_printf(session->host, "You called it %s; it is %s.",
+                                               model_type_words(mark->type), model_type_words(finding->type)),
+                   .rule = "ACR BI-RADS Atlas, 5th ed. 2013: a mass is seen in two projections with convex "
+                           "borders; an asymmetry in one, without.",
+                   .look_again = right ? NULL : look(session, finding),
+               });
 }
 
 static void category_finding(struct session *session, const struct finding_model *finding,
                              const struct finding_model *mark)
 {
     bool right = finding->birads == mark->birads;
-    session_add(
-        session, CHARACTERISATION,
-        (overread_finding){
-            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-            .code = session_category_code(session, mark->birads, finding->birads),
-            .points_milli = session_category_points(session, mark->birads, finding->birads),
-            .max_points_milli = POINTS_CATEGORY,
-            .answer_pointer = session_pointer(session, mark),
-            .truth_pointer = session_pointer(session, finding),
-            .text = right ? plugin_printf(session->host, "The finding's category is right: %s.",
-                                          birads_words(finding->birads))
-                          : plugin_printf(session->host, "You called the finding %s, the expert %s: %s.",
-                                          birads_words(mark->birads), birads_words(finding->birads),
-                                          birads_consequence(finding->birads)),
-            .rule = "ACR BI-RADS Atlas, 5th ed. 2013: 3 up to 2 % likely malignant, 4 over 2 % to "
-                    "under 95 %, 5 at least 95 %; 0 when more imaging must come first.",
-            .look_again = right ? NULL : look(session, finding),
-        });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = session_category_code(session, mark->birads, finding->birads),
+                   .points_milli = session_category_points(session, mark->birads, finding->birads),
+                   .max_points_milli = POINTS_CATEGORY,
+                   .answer_pointer = session_pointer(session, mark),
+                   .truth_pointer = session_pointer(session, finding),
+                   .text = right
+                               ? plugin_printf(session->host, "The finding's category is right: %s.",
+                                               birads_words(finding->birads))
+                               : plugin_printf(session->host, "You called the finding %s, the expert %s: %s.",
+                                               birads_words(mark->birads), birads_words(finding->birads),
+                                               birads_consequence(finding->birads)),
+                   .rule = "ACR BI-RADS Atlas, 5th ed. 2013: 3 up to 2 % likely malignant, 4 over 2 % to "
+                           "under 95 %, 5 at least 95 %; 0 when more imaging must come first.",
+                   .look_again = right ? NULL : look(session, finding),
+               });
 }
 
 static void size_finding(struct session *session, const struct finding_model *finding,
@@ -247,26 +248,26 @@ static void size_finding(struct session *session, const struct finding_model *fi
         return;
     bool right = answered && (error <= SIZE_TOLERANCE_MM * MODEL_MM ||
                               error * 100 <= finding->size * SIZE_TOLERANCE_PERCENT);
-    session_add(
-        session, CHARACTERISATION,
-        (overread_finding){
-            .verdict = !asked  ? OVERREAD_NOTE
-                       : right ? OVERREAD_HIT
-                               : OVERREAD_PARTIAL,
-            .code = !answered ? "not_answered"
-                    : right   ? "size_right"
-                              : "size_wrong",
-            .points_milli = asked && right ? POINTS_ASKED : 0,
-            .max_points_milli = asked ? POINTS_ASKED : 0,
-            .answer_pointer = session_pointer(session, mark),
-            .truth_pointer = session_pointer(session, finding),
-            .text = answered ? plugin_printf(session->host, "You measured %s mm, the truth is %s mm.",
-                                             fixed_text(mark->size, 3, 1).text,
-                                             fixed_text(finding->size, 3, 1).text)
-                             : plugin_printf(session->host, "You gave no size; the finding measures %s mm.",
-                                             fixed_text(finding->size, 3, 1).text),
-            .rule = "Greatest dimension: right within 3 mm or 20 %.",
-        });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = !asked  ? OVERREAD_NOTE
+                              : right ? OVERREAD_HIT
+                                      : OVERREAD_PARTIAL,
+                   .code = !answered ? "not_answered"
+                           : right   ? "size_right"
+                                     : "size_wrong",
+                   .points_milli = asked && right ? POINTS_ASKED : 0,
+                   .max_points_milli = asked ? POINTS_ASKED : 0,
+                   .answer_pointer = session_pointer(session, mark),
+                   .truth_pointer = session_pointer(session, finding),
+                   .text = answered
+                               ? plugin_printf(session->host, "You measured %s mm, the truth is %s mm.",
+                                               fixed_text(mark->size, 3, 1).text,
+                                               fixed_text(finding->size, 3, 1).text)
+                               : plugin_printf(session->host, "You gave no size; the finding measures %s mm.",
+                                               fixed_text(finding->size, 3, 1).text),
+                   .rule = "Greatest dimension: right within 3 mm or 20 %.",
+               });
 }
 
 void findings_of_malignancies(struct session *session)

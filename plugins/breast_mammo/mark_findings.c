@@ -27,12 +27,12 @@ static void false_mark(struct session *session, const struct finding_model *mark
     int how_far = reach(session, mark->birads);
     session->false_recalls += how_far == 2;
     session->false_follow_ups += how_far == 1;
-    session_add(
-        session, LOCALISATION,
+    report_add(
+        &session->report, PART_LOCALISATION,
         (overread_finding){
             .verdict = how_far ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
             .code = how_far ? "false_positive" : "benign_mark",
-            .points_milli = -session_cost(session, costs[how_far]),
+            .points_milli = -report_cost(&session->report, costs[how_far]),
             .answer_pointer = session_pointer(session, mark),
             .text =
                 how_far
@@ -59,32 +59,32 @@ static void benign_mark(struct session *session, const struct finding_model *mar
     int called = reach(session, mark->birads), expert = reach(session, finding->birads);
     bool over = called > expert;
     session->false_recalls += over && called == 2;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-                    .code = over ? "over_called" : "benign_finding",
-                    .points_milli = over ? -session_cost(session, costs[called]) : 0,
-                    .answer_pointer = session_pointer(session, mark),
-                    .truth_pointer = session_pointer(session, finding),
-                    .text = plugin_printf(
-                        session->host,
-                        "Your mark lies on a benign %s %s%s%s. You called it %s, the expert "
-                        "%s.",
-                        model_type_words(finding->type), session_place(session, finding),
-                        finding->histology ? ", " : "", finding->histology ? finding->histology : "",
-                        birads_words(mark->birads), birads_words(finding->birads)),
-                    .rule = "A mark on a benign finding is right as long as it leads to no more than the "
-                            "expert's category does. Beyond it, work-up costs 1 point and follow-up half a "
-                            "point.",
-                    .look_again = over ? pitfall(finding->type) : NULL,
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                   .code = over ? "over_called" : "benign_finding",
+                   .points_milli = over ? -report_cost(&session->report, costs[called]) : 0,
+                   .answer_pointer = session_pointer(session, mark),
+                   .truth_pointer = session_pointer(session, finding),
+                   .text = plugin_printf(session->host,
+                                         "Your mark lies on a benign %s %s%s%s. You called it %s, the expert "
+                                         "%s.",
+                                         model_type_words(finding->type), session_place(session, finding),
+                                         finding->histology ? ", " : "",
+                                         finding->histology ? finding->histology : "",
+                                         birads_words(mark->birads), birads_words(finding->birads)),
+                   .rule = "A mark on a benign finding is right as long as it leads to no more than the "
+                           "expert's category does. Beyond it, work-up costs 1 point and follow-up half a "
+                           "point.",
+                   .look_again = over ? pitfall(finding->type) : NULL,
+               });
 }
 
 static void duplicate_mark(struct session *session, const struct finding_model *mark,
                            const struct finding_model *finding)
 {
-    session_add(
-        session, LOCALISATION,
+    report_add(
+        &session->report, PART_LOCALISATION,
         (overread_finding){
             .verdict = OVERREAD_NOTE,
             .code = "duplicate_mark",

@@ -24,31 +24,6 @@ const char *model_type_words(int type)
     return type >= 0 && type < TYPES ? words[type] : "finding";
 }
 
-static bool one_of(const overread_value *value, const char *const *names, int count, int *ret)
-{
-    for (int i = 0; i < count; i++) {
-        if (value_is(value, names[i])) {
-            *ret = i;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* An absent member leaves *ret alone. */
-static bool read_number(const overread_value *object, const char *name, uint32_t scale, int64_t limit,
-                        int64_t *ret)
-{
-    const overread_value *value = value_member(object, name);
-    if (!value)
-        return true;
-    int64_t number = fixed_from_value(value, scale, -1);
-    if (number < 0 || number > limit)
-        return false;
-    *ret = number;
-    return true;
-}
-
 static bool read_pair(const overread_value *value, uint32_t scale, int64_t low, int64_t high,
                       int64_t ret[AXES])
 {
@@ -81,7 +56,7 @@ static bool read_view(const overread_value *value, int side, struct view_model *
     if (!value)
         return true;
     ret->there = true;
-    if (edge && !one_of(edge, edges, 2, &right))
+    if (edge && !value_choice(edge, edges, 2, &right))
         return false;
     ret->chest_wall_right = right == 1;
     return read_pair(value_member(value, "size_mm"), MODEL_MM, 1, LENGTH_LIMIT, ret->size) &&
@@ -104,8 +79,8 @@ static bool read_match(const overread_value *match, struct config_model *ret)
 {
     static const char *const modes[] = {"distance", "ellipse"};
     int mode;
-    if (!one_of(value_member(match, "mode"), modes, 2, &mode) ||
-        !read_number(match, "distance_mm", MODEL_MM, LENGTH_LIMIT, &ret->distance))
+    if (!value_choice(value_member(match, "mode"), modes, 2, &mode) ||
+        !fixed_member(match, "distance_mm", MODEL_MM, LENGTH_LIMIT, &ret->distance))
         return false;
     ret->mode = (enum match_mode)mode;
     ret->near = ret->distance > 0 ? 2 * ret->distance : NEAR_DEFAULT_MM * MODEL_MM;
@@ -117,7 +92,7 @@ static bool read_asked(const overread_value *ask, struct config_model *ret)
     static const char *const asked[] = {"density", "size"};
     int item;
     for (uint32_t i = 0; i < value_count(ask); i++) {
-        if (!one_of(value_item(ask, i), asked, 2, &item))
+        if (!value_choice(value_item(ask, i), asked, 2, &item))
             return false;
         ret->asked |= 1u << item;
     }
@@ -130,8 +105,8 @@ bool model_config(const overread_value *value, struct config_model *ret)
     int64_t false_positives = FALSE_POSITIVES_DEFAULT;
     int rule;
     *ret = (struct config_model){0};
-    if (!one_of(value_member(value, "recall_rule"), rules, 2, &rule) ||
-        !read_number(value, "max_false_positives", 1, MODEL_FINDINGS, &false_positives))
+    if (!value_choice(value_member(value, "recall_rule"), rules, 2, &rule) ||
+        !fixed_member(value, "max_false_positives", 1, MODEL_FINDINGS, &false_positives))
         return false;
     ret->recalls_3 = rule == 1;
     ret->max_false_positives = (int)false_positives;
@@ -212,7 +187,7 @@ static bool read_breasts(const overread_value *breasts, struct read_model *ret)
         breast->there = true;
         const overread_value *density = value_member(value, "density");
         if (!read_category(value_member(value, "birads"), &breast->birads) ||
-            (density && !one_of(density, densities, DENSITIES, &breast->density)))
+            (density && !value_choice(density, densities, DENSITIES, &breast->density)))
             return false;
     }
     return true;
@@ -221,10 +196,10 @@ static bool read_breasts(const overread_value *breasts, struct read_model *ret)
 static bool read_finding(const overread_value *value, uint32_t index, struct finding_model *ret)
 {
     *ret = (struct finding_model){.index = index, .size = MODEL_UNKNOWN};
-    return one_of(value_member(value, "laterality"), model_side_keys, SIDES, &ret->side) &&
-           one_of(value_member(value, "type"), types, TYPES, &ret->type) &&
+    return value_choice(value_member(value, "laterality"), model_side_keys, SIDES, &ret->side) &&
+           value_choice(value_member(value, "type"), types, TYPES, &ret->type) &&
            read_category(value_member(value, "birads"), &ret->birads) &&
-           read_number(value, "size_mm", MODEL_MM, LENGTH_LIMIT, &ret->size);
+           fixed_member(value, "size_mm", MODEL_MM, LENGTH_LIMIT, &ret->size);
 }
 
 static bool read_true_finding(const overread_value *value, uint32_t index, struct finding_model *ret)
@@ -270,7 +245,7 @@ static bool read_case(const overread_value *value, bool truth, struct read_model
     ret->cancer = value_truth(value_member(value, "malignant")) == 1;
     if (recall < 0 || value_count(findings) > MODEL_FINDINGS ||
         !read_breasts(value_member(value, "breasts"), ret) ||
-        !read_number(value, "malignancy_probability", 1000000, 1000000, &ret->probability))
+        !fixed_member(value, "malignancy_probability", 1000000, 1000000, &ret->probability))
         return false;
     for (uint32_t i = 0; i < value_count(findings); i++) {
         struct finding_model finding;

@@ -2,19 +2,6 @@
 #include "common/fixed.h"
 #include "common/text.h"
 
-void session_add(struct session *session, enum component component, overread_finding finding)
-{
-    session->earned[component] += finding.points_milli;
-    session->possible[component] += finding.max_points_milli;
-    report_finding(&session->report, finding);
-}
-
-int32_t session_cost(const struct session *session, int32_t cost)
-{
-    int64_t left = session->report.points_milli;
-    return left < cost ? (int32_t)left : cost;
-}
-
 /* One step of suspicion: 1-2-3-4-5; 0 stands beside 4, where the work-up starts, and 6 beside 5. */
 static int suspicion(int category)
 {
@@ -49,22 +36,16 @@ bool session_acts(const struct session *session, int called, int expert)
            birads_action(called, recalls_3) >= BIRADS_TREATMENT;
 }
 
-const char *session_text(struct session *session, const char *text)
-{
-    session->report.failed |= !text;
-    return text ? text : "";
-}
-
 const char *session_pointer(struct session *session, const struct finding_model *finding)
 {
-    return session_text(session, plugin_printf(session->host, "/findings/%u", finding->index));
+    return report_text(&session->report, plugin_printf(session->host, "/findings/%u", finding->index));
 }
 
 const char *session_breast_pointer(struct session *session, const struct read_model *read, int side)
 {
     if (!read->breasts[side].there)
         return NULL;
-    return session_text(session, plugin_printf(session->host, "/breasts/%s", model_side_keys[side]));
+    return report_text(&session->report, plugin_printf(session->host, "/breasts/%s", model_side_keys[side]));
 }
 
 const char *session_place(struct session *session, const struct finding_model *finding)
@@ -73,13 +54,13 @@ const char *session_place(struct session *session, const struct finding_model *f
     for (int view = 0; view < VIEWS; view++) {
         const struct place *place = &finding->in[view];
         if (place->there)
-            places = session_text(session, plugin_printf(session->host, "%s%s%s %s, %s mm", places,
-                                                         *places ? "; " : "", model_view_keys[view],
-                                                         fixed_text(place->at[0], 3, 0).text,
-                                                         fixed_text(place->at[1], 3, 0).text));
+            places = report_text(&session->report,
+                                 plugin_printf(session->host, "%s%s%s %s, %s mm", places, *places ? "; " : "",
+                                               model_view_keys[view], fixed_text(place->at[0], 3, 0).text,
+                                               fixed_text(place->at[1], 3, 0).text));
     }
-    return session_text(session, plugin_printf(session->host, "in the %s breast (%s)",
-                                               model_side_words[finding->side], places));
+    return report_text(&session->report, plugin_printf(session->host, "in the %s breast (%s)",
+                                                       model_side_words[finding->side], places));
 }
 
 const char *session_match_rule(struct session *session)
@@ -87,10 +68,11 @@ const char *session_match_rule(struct session *session)
     if (session->config.mode == MATCH_ELLIPSE)
         return "This case counts a mark inside the finding's outline, in at least one view, as a hit; one "
                "mark per finding, as many hits as possible.";
-    return session_text(
-        session, plugin_printf(session->host,
-                               "This case counts a mark within %s mm of the finding's centre, or inside its "
-                               "outline, in at least one view, as a hit; one mark per finding, as many hits "
-                               "as possible.",
-                               fixed_text(session->config.distance, 3, 1).text));
+    return report_text(
+        &session->report,
+        plugin_printf(session->host,
+                      "This case counts a mark within %s mm of the finding's centre, or inside its "
+                      "outline, in at least one view, as a hit; one mark per finding, as many hits "
+                      "as possible.",
+                      fixed_text(session->config.distance, 3, 1).text));
 }

@@ -27,33 +27,24 @@ enum points {
     COST_OVERCALLED_FOLLOW_UP = 500
 };
 
-enum component { LOCALISATION, CHARACTERISATION, DECISION, COMPONENTS };
-
 struct session {
     const overread_host *host;
     struct config_model config;
     struct read_model truth, answer;
     struct matching matching;
     struct report report;
-    int64_t earned[COMPONENTS], possible[COMPONENTS];
     int hits, misses; /* of malignant findings; a dismissed one is a miss */
     int two_view_hits;
     int false_recalls;    /* marks on nothing that lead to work-up, and benign findings called up to it */
     int false_follow_ups; /* marks on nothing in category 3 */
 };
 
-/* Adds the finding, and its points to the component. */
-void session_add(struct session *session, enum component component, overread_finding finding);
-/* Takes up to `cost` of the points earned so far: the score never falls below 0. Returns what was taken. */
-int32_t session_cost(const struct session *session, int32_t cost);
 /* Points for a category against the expert's, and the code of the outcome. */
 int32_t session_category_points(const struct session *session, int called, int expert);
 const char *session_category_code(const struct session *session, int called, int expert);
 /* Does a mark of this category act upon the finding as much as the expert did? */
 bool session_acts(const struct session *session, int called, int expert);
 
-/* What is printed into the host's memory passes through here: NULL is remembered as a failure. */
-const char *session_text(struct session *session, const char *text);
 const char *session_pointer(struct session *session, const struct finding_model *finding);
 const char *session_breast_pointer(struct session *session, const struct read_model *read, int side);
 /* "in the left breast (CC 62, 90 mm; MLO 58, 104 mm)" */

@@ -44,6 +44,20 @@ static inline int64_t fixed_from_value(const overread_value *value, uint32_t sca
     return value_is_number(value) ? fixed_from_number(value->as.number, scale) : fallback;
 }
 
+/* A member of 0 to limit; an absent one leaves *ret alone. false: it is neither. */
+static inline bool fixed_member(const overread_value *object, const char *name, uint32_t scale, int64_t limit,
+                                int64_t *ret)
+{
+    const overread_value *value = value_member(object, name);
+    if (!value)
+        return true;
+    int64_t number = fixed_from_value(value, scale, -1);
+    if (number < 0 || number > limit)
+        return false;
+    *ret = number;
+    return true;
+}
+
 /* The largest r with r * r <= n. */
 static inline uint64_t fixed_sqrt(uint128 n)
 {

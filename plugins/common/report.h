@@ -8,6 +8,8 @@
 #include <string.h>
 #include "overread/plugin.h"
 
+enum report_part { PART_LOCALISATION, PART_CHARACTERISATION, PART_DECISION, REPORT_PARTS };
+
 struct report {
     const overread_host *host;
     overread_finding *findings;
@@ -15,6 +17,7 @@ struct report {
     uint32_t finding_count, finding_room, metric_count, metric_room;
     int64_t points_milli,
         max_points_milli; /* sums over the findings; points may be negative until the floor */
+    int64_t earned[REPORT_PARTS], possible[REPORT_PARTS]; /* the same sums by part */
     bool failed;
 };
 
@@ -52,6 +55,27 @@ static inline void report_finding(struct report *report, overread_finding findin
     report->max_points_milli += finding.max_points_milli;
 }
 
+/* Adds the finding, and its points to the part. */
+static inline void report_add(struct report *report, enum report_part part, overread_finding finding)
+{
+    report->earned[part] += finding.points_milli;
+    report->possible[part] += finding.max_points_milli;
+    report_finding(report, finding);
+}
+
+/* Hands a text through; a failed allocation is remembered and becomes "". */
+static inline const char *report_text(struct report *report, const char *text)
+{
+    report->failed |= !text;
+    return text ? text : "";
+}
+
+/* Takes up to `cost` of the points earned so far: the score never falls below 0. Returns what was taken. */
+static inline int32_t report_cost(const struct report *report, int32_t cost)
+{
+    return report->points_milli < cost ? (int32_t)report->points_milli : cost;
+}
+
 static inline void report_metric(struct report *report, const char *name, bool defined, int64_t value_micro,
                                  const char *reason)
 {
@@ -69,6 +93,19 @@ static inline void report_metric(struct report *report, const char *name, bool d
         report->metrics = grown;
     }
     report->metrics[report->metric_count++] = metric;
+}
+
+static inline void report_count_metric(struct report *report, const char *name, int count)
+{
+    report_metric(report, name, true, (int64_t)count * 1000000, NULL);
+}
+
+/* The share of a part's points that was earned, 0 at least. reason: why there were none to earn. */
+static inline void report_score_metric(struct report *report, const char *name, enum report_part part,
+                                       const char *reason)
+{
+    int64_t earned = report->earned[part] > 0 ? report->earned[part] : 0, possible = report->possible[part];
+    report_metric(report, name, possible > 0, possible > 0 ? earned * 1000000 / possible : 0, reason);
 }
 
 /* Fills the host's grade. OVERREAD_BUG when the points left 0..max: the plugin must put a floor under them

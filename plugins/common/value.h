@@ -48,6 +48,18 @@ static inline bool value_is_number(const overread_value *value)
     return value && value->type == OVERREAD_NUMBER;
 }
 
+/* Which of the names it is; false when it is none of them. */
+static inline bool value_choice(const overread_value *value, const char *const *names, int count, int *ret)
+{
+    for (int i = 0; i < count; i++) {
+        if (value_is(value, names[i])) {
+            *ret = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* -1 when value is no boolean, else 0 or 1. */
 static inline int value_truth(const overread_value *value)
 {

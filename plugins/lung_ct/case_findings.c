@@ -39,24 +39,24 @@ static void case_category(struct lung_session *session)
                             lung_category_text((int)said))
             : plugin_printf(session->host, "You called the examination Lung-RADS %s, right is %s.%s",
                             lung_category_text((int)said), lung_category_text((int)truth), side);
-    lung_add(session, LUNG_DECISION,
-             (overread_finding){
-                 .verdict = said == truth              ? OVERREAD_HIT
-                            : by_one_step(said, truth) ? OVERREAD_PARTIAL
-                            : is_positive(truth)       ? OVERREAD_MISS
-                                                       : OVERREAD_FALSE_POSITIVE,
-                 .code = case_code(said, truth),
-                 .points_milli = said == truth              ? LUNG_POINTS_CASE
-                                 : by_one_step(said, truth) ? LUNG_POINTS_CASE_BY_ONE
-                                                            : 0,
-                 .max_points_milli = LUNG_POINTS_CASE,
-                 .answer_pointer = "/category",
-                 .truth_pointer = "/category",
-                 .text = lung_keep(session, text),
-                 .rule =
-                     "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule; "
-                     "1 and 2 are a negative screening, 3 and 4 a positive one.",
-             });
+    report_add(
+        &session->report, PART_DECISION,
+        (overread_finding){
+            .verdict = said == truth              ? OVERREAD_HIT
+                       : by_one_step(said, truth) ? OVERREAD_PARTIAL
+                       : is_positive(truth)       ? OVERREAD_MISS
+                                                  : OVERREAD_FALSE_POSITIVE,
+            .code = case_code(said, truth),
+            .points_milli = said == truth              ? LUNG_POINTS_CASE
+                            : by_one_step(said, truth) ? LUNG_POINTS_CASE_BY_ONE
+                                                       : 0,
+            .max_points_milli = LUNG_POINTS_CASE,
+            .answer_pointer = "/category",
+            .truth_pointer = "/category",
+            .text = report_text(&session->report, text),
+            .rule = "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule; "
+                    "1 and 2 are a negative screening, 3 and 4 a positive one.",
+        });
 }
 
 /* Does one of the nodules that give the case its category have a solid part of 8 mm or more? */
@@ -88,8 +88,8 @@ static void management(struct lung_session *session)
     else
         text = plugin_printf(session->host, "You chose %s; right is %s. Of your choice: %s.", said,
                              lung_management_text((int)truth->management), own);
-    lung_add(
-        session, LUNG_DECISION,
+    report_add(
+        &session->report, PART_DECISION,
         (overread_finding){
             .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
             .code = right     ? "management_right"
@@ -103,7 +103,7 @@ static void management(struct lung_session *session)
             .max_points_milli = LUNG_POINTS_MANAGEMENT,
             .answer_pointer = "/management",
             .truth_pointer = "/management",
-            .text = lung_keep(session, text),
+            .text = report_text(&session->report, text),
             .rule = "Lung-RADS v2022 (ACR): 1 and 2 LDCT in 12 months; 3 in 6 months; 4A in 3 months, PET/CT "
                     "may be considered with a solid part of 8 mm or more; 4B and 4X work-up.",
         });
@@ -124,19 +124,19 @@ static void modifier(struct lung_session *session)
                             truth ? "is a" : "is no")
             : plugin_printf(session->host, "You said S modifier %s; there %s significant other finding.",
                             said ? "yes" : "no", truth ? "is a" : is);
-    lung_add(session, LUNG_DECISION,
-             (overread_finding){
-                 .verdict = right                  ? OVERREAD_HIT
-                            : said == LUNG_UNKNOWN ? OVERREAD_MISS
-                                                   : OVERREAD_PARTIAL,
-                 .code = right ? "s_modifier_right" : "s_modifier_wrong",
-                 .points_milli = right ? LUNG_POINTS_S : 0,
-                 .max_points_milli = LUNG_POINTS_S,
-                 .answer_pointer = said == LUNG_UNKNOWN ? NULL : "/s_modifier",
-                 .truth_pointer = "/s_modifier",
-                 .text = lung_keep(session, text),
-                 .rule = "Lung-RADS v2022 (ACR): S marks a significant finding that is not lung cancer.",
-             });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = right                  ? OVERREAD_HIT
+                              : said == LUNG_UNKNOWN ? OVERREAD_MISS
+                                                     : OVERREAD_PARTIAL,
+                   .code = right ? "s_modifier_right" : "s_modifier_wrong",
+                   .points_milli = right ? LUNG_POINTS_S : 0,
+                   .max_points_milli = LUNG_POINTS_S,
+                   .answer_pointer = said == LUNG_UNKNOWN ? NULL : "/s_modifier",
+                   .truth_pointer = "/s_modifier",
+                   .text = report_text(&session->report, text),
+                   .rule = "Lung-RADS v2022 (ACR): S marks a significant finding that is not lung cancer.",
+               });
 }
 
 void lung_findings_of_case(struct lung_session *session)
@@ -146,8 +146,8 @@ void lung_findings_of_case(struct lung_session *session)
     modifier(session);
     if (session->truth.actionable > 0)
         return;
-    lung_add(
-        session, LUNG_LOCALISATION,
+    report_add(
+        &session->report, PART_LOCALISATION,
         (overread_finding){
             .verdict = OVERREAD_NOTE,
             .code = "nothing_to_find",
@@ -171,19 +171,19 @@ void lung_finding_of_consistency(struct lung_session *session)
     }
     if (answer->category == highest || answer->category == LUNG_INCOMPLETE)
         return;
-    lung_add(
-        session, LUNG_DECISION,
+    report_add(
+        &session->report, PART_DECISION,
         (overread_finding){
             .verdict = OVERREAD_PARTIAL,
             .code = "case_category_not_highest",
-            .points_milli = -lung_cost(session, LUNG_COST_NOT_HIGHEST),
+            .points_milli = -report_cost(&session->report, LUNG_COST_NOT_HIGHEST),
             .answer_pointer = "/category",
-            .text = lung_keep(session,
-                              plugin_printf(session->host,
-                                            "You called the examination %s, but the highest category among "
-                                            "your nodules is %s.",
-                                            lung_category_text((int)answer->category),
-                                            lung_category_text((int)highest))),
+            .text = report_text(&session->report,
+                                plugin_printf(session->host,
+                                              "You called the examination %s, but the highest category among "
+                                              "your nodules is %s.",
+                                              lung_category_text((int)answer->category),
+                                              lung_category_text((int)highest))),
             .rule = "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule, 1 "
                     "without any.",
         });
@@ -209,20 +209,22 @@ static const char *objection(struct lung_session *session)
 bool lung_findings_verdict(struct lung_session *session)
 {
     const char *why = objection(session);
-    lung_add(session, LUNG_DECISION,
-             (overread_finding){
-                 .verdict = OVERREAD_NOTE,
-                 .code = why ? "counts_as_wrong" : "counts_as_correct",
-                 .text = why ? lung_keep(session,
-                                         plugin_printf(session->host, "This read counts as wrong: %s.", why))
-                             : "This read counts as correct.",
-                 .rule = lung_keep(
-                     session, plugin_printf(session->host,
-                                            "Correct: the screening is rightly called positive or negative, "
-                                            "every actionable nodule is hit by a mark of category 3 or more, "
-                                            "and there are no more than %d false calls of category 3 or 4 "
-                                            "(none in a case without an actionable nodule).",
-                                            session->config.max_false_positives)),
-             });
+    report_add(
+        &session->report, PART_DECISION,
+        (overread_finding){
+            .verdict = OVERREAD_NOTE,
+            .code = why ? "counts_as_wrong" : "counts_as_correct",
+            .text = why ? report_text(&session->report,
+                                      plugin_printf(session->host, "This read counts as wrong: %s.", why))
+                        : "This read counts as correct.",
+            .rule =
+                report_text(&session->report,
+                            plugin_printf(session->host,
+                                          "Correct: the screening is rightly called positive or negative, "
+                                          "every actionable nodule is hit by a mark of category 3 or more, "
+                                          "and there are no more than %d false calls of category 3 or 4 "
+                                          "(none in a case without an actionable nodule).",
+                                          session->config.max_false_positives)),
+        });
     return !why;
 }

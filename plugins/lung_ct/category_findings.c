@@ -13,22 +13,22 @@ void lung_findings_of_category(struct lung_session *session, const struct lung_n
               : plugin_printf(session->host, "You called Lung-RADS %s, the expert %s.%s",
                               lung_category_text(said), lung_category_text(truth),
                               said < LUNG_3 ? " Below 3 the screening counts as negative." : "");
-    lung_add(session, LUNG_CHARACTERISATION,
-             (overread_finding){
-                 .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                 .code = right          ? "category_right"
-                         : said > truth ? "over_called"
-                                        : "under_called",
-                 .points_milli = right    ? LUNG_POINTS_CATEGORY
-                                 : by_one ? LUNG_POINTS_CATEGORY_BY_ONE
-                                          : 0,
-                 .max_points_milli = LUNG_POINTS_CATEGORY,
-                 .answer_pointer = lung_pointer(session, mark),
-                 .truth_pointer = lung_pointer(session, expert),
-                 .text = lung_keep(session, text),
-                 .rule = ruling.category ? ruling.rule : "The category of the case's expert report.",
-                 .look_again = right ? NULL : lung_look(session, expert),
-             });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = right          ? "category_right"
+                           : said > truth ? "over_called"
+                                          : "under_called",
+                   .points_milli = right    ? LUNG_POINTS_CATEGORY
+                                   : by_one ? LUNG_POINTS_CATEGORY_BY_ONE
+                                            : 0,
+                   .max_points_milli = LUNG_POINTS_CATEGORY,
+                   .answer_pointer = lung_pointer(session, mark),
+                   .truth_pointer = lung_pointer(session, expert),
+                   .text = report_text(&session->report, text),
+                   .rule = ruling.category ? ruling.rule : "The category of the case's expert report.",
+                   .look_again = right ? NULL : lung_look(session, expert),
+               });
 }
 
 static void growth_note(struct lung_session *session, const struct lung_nodule *mark)
@@ -36,15 +36,16 @@ static void growth_note(struct lung_session *session, const struct lung_nodule *
     const char *objection = lung_growth_objection(&mark->reading);
     if (!objection)
         return;
-    lung_add(
-        session, LUNG_CHARACTERISATION,
+    report_add(
+        &session->report, PART_CHARACTERISATION,
         (overread_finding){
             .verdict = OVERREAD_NOTE,
             .code = "growth_mismatch",
             .answer_pointer = lung_pointer(session, mark),
-            .text = lung_keep(session, plugin_printf(session->host,
-                                                     "You said \"%s\", but by your own measurements %s.",
-                                                     lung_status_text((int)mark->reading.status), objection)),
+            .text =
+                report_text(&session->report,
+                            plugin_printf(session->host, "You said \"%s\", but by your own measurements %s.",
+                                          lung_status_text((int)mark->reading.status), objection)),
             .rule = "Lung-RADS v2022 (ACR): growth is more than 1.5 mm in mean diameter within 12 months.",
             .look_again = "Measure both examinations again, in the same plane and window.",
         });
@@ -70,11 +71,12 @@ void lung_findings_of_rule(struct lung_session *session, const struct lung_nodul
     growth_note(session, mark);
     if (undefined) {
         finding.code = "category_not_defined";
-        finding.text = lung_keep(
-            session, plugin_printf(session->host,
-                                   "For what you described the category is not defined, so your %s is "
-                                   "not held against you.",
-                                   said));
+        finding.text =
+            report_text(&session->report,
+                        plugin_printf(session->host,
+                                      "For what you described the category is not defined, so your %s is "
+                                      "not held against you.",
+                                      said));
     } else if (follows) {
         if (!expert)
             return;
@@ -82,12 +84,12 @@ void lung_findings_of_rule(struct lung_session *session, const struct lung_nodul
         finding.text = "Your category follows from your own description and measurements.";
     } else {
         finding.code = expert_agrees ? "right_category_wrong_rule" : "category_rule_mismatch";
-        finding.text = lung_keep(
-            session,
+        finding.text = report_text(
+            &session->report,
             plugin_printf(session->host, "%s%s%s, but your own description and measurements give %s.",
                           expert_agrees ? "Lung-RADS " : "You called ", said,
                           expert_agrees ? " is right" : "", lung_category_text((int)ruling.category)));
         finding.look_again = lung_look(session, mark);
     }
-    lung_add(session, LUNG_CHARACTERISATION, finding);
+    report_add(&session->report, PART_CHARACTERISATION, finding);
 }

@@ -1,24 +1,10 @@
 /* What a schema cannot say about a truth and an answer. */
 #include <string.h>
+#include "common/check.h"
 #include "common/fixed.h"
 #include "common/text.h"
 #include "grade.h"
 #include "model.h"
-
-static enum overread_status refuse(overread_problem *problem, const char *pointer, const char *text)
-{
-    if (!pointer || !text)
-        return OVERREAD_NO_MEMORY;
-    problem->pointer = pointer;
-    problem->text = text;
-    return OVERREAD_REFUSED;
-}
-
-static enum overread_status refuse_nodule(const overread_host *host, overread_problem *problem,
-                                          uint32_t index, const char *member, const char *text)
-{
-    return refuse(problem, plugin_printf(host, "/nodules/%u%s", index, member), text);
-}
 
 /* The nodule that stood at `index`; there is one for every index below the count. */
 static const struct lung_nodule *nodule_of_index(const struct lung_case *in, uint32_t index)
@@ -49,14 +35,16 @@ static enum overread_status check_mark(const overread_host *host, const struct l
 {
     const struct lung_nodule *mark = nodule_of_index(answer, index);
     if (outside_image(config, mark->body.centre))
-        return refuse_nodule(host, problem, index, "/position", "The position lies outside the image.");
+        return check_refuse_item(host, problem, "nodules", index, "/position",
+                                 "The position lies outside the image.");
     if (mark->reading.solid > mark->reading.mean)
-        return refuse_nodule(host, problem, index, "/solid_mm",
-                             "The solid component cannot be larger than the nodule.");
+        return check_refuse_item(host, problem, "nodules", index, "/solid_mm",
+                                 "The solid component cannot be larger than the nodule.");
     for (uint32_t i = 0; i < index; i++) {
         if (lung_distance(nodule_of_index(answer, i)->body.centre, mark->body.centre) <= SAME_PLACE)
-            return refuse_nodule(host, problem, index, "/position",
-                                 plugin_printf(host, "The same place is marked by /nodules/%u already.", i));
+            return check_refuse_item(
+                host, problem, "nodules", index, "/position",
+                plugin_printf(host, "The same place is marked by /nodules/%u already.", i));
     }
     return OVERREAD_OK;
 }
@@ -145,7 +133,8 @@ static enum overread_status check_nodule(const overread_host *host, const struct
     };
     for (size_t i = 0; i < sizeof(objections) / sizeof(objections[0]); i++) {
         if (objections[i].objection)
-            return refuse_nodule(host, problem, nodule->index, objections[i].member, objections[i].objection);
+            return check_refuse_item(host, problem, "nodules", nodule->index, objections[i].member,
+                                     objections[i].objection);
     }
     return OVERREAD_OK;
 }
@@ -161,9 +150,11 @@ static enum overread_status check_case(const struct lung_case *truth, overread_p
         large |= nodule->category == truth->category && lung_is_large_solid(&nodule->reading);
     }
     if (truth->category != LUNG_INCOMPLETE && truth->category != highest)
-        return refuse(problem, "/category", "The case's category is not that of its most suspicious nodule.");
+        return check_refuse(problem, "/category",
+                            "The case's category is not that of its most suspicious nodule.");
     if (!lung_management_fits(truth->category, large, truth->management))
-        return refuse(problem, "/management", "The management does not follow from the case's category.");
+        return check_refuse(problem, "/management",
+                            "The management does not follow from the case's category.");
     return OVERREAD_OK;
 }
 
@@ -176,7 +167,7 @@ enum overread_status lung_check_truth(const overread_host *host, const overread_
         return OVERREAD_BUG;
     const char *objection = config_objection(&config);
     if (objection)
-        return refuse(problem, "", objection);
+        return check_refuse(problem, "", objection);
     for (uint32_t j = 0; j < (uint32_t)truth.count; j++) {
         const struct lung_nodule *nodule = nodule_of_index(&truth, j);
         enum overread_status status = check_nodule(host, &config, nodule, problem);
@@ -184,7 +175,8 @@ enum overread_status lung_check_truth(const overread_host *host, const overread_
             return status;
         for (uint32_t i = 0; i < j; i++) {
             if (strcmp(nodule_of_index(&truth, i)->id, nodule->id) == 0)
-                return refuse_nodule(host, problem, j, "/id", "Another nodule has this id already.");
+                return check_refuse_item(host, problem, "nodules", j, "/id",
+                                         "Another nodule has this id already.");
         }
     }
     return check_case(&truth, problem);

@@ -4,20 +4,6 @@
 
 enum { MICRO = 1000000, MICRO_PER_TENTH = 100000 };
 
-static void score_metric(struct lung_session *session, const char *name, enum lung_component component,
-                         const char *reason)
-{
-    int64_t earned = session->earned[component], possible = session->possible[component];
-    if (earned < 0)
-        earned = 0;
-    report_metric(&session->report, name, possible > 0, possible > 0 ? earned * MICRO / possible : 0, reason);
-}
-
-static void count_metric(struct lung_session *session, const char *name, int count)
-{
-    report_metric(&session->report, name, true, (int64_t)count * MICRO, NULL);
-}
-
 /* Means over the actionable nodules that a mark hit. */
 static void match_metrics(struct lung_session *session)
 {
@@ -49,15 +35,15 @@ static void category_metric(struct lung_session *session, const char *name, enum
 
 static void add_metrics(struct lung_session *session)
 {
-    score_metric(session, "localisation_score", LUNG_LOCALISATION, "nothing to localise");
-    score_metric(session, "characterisation_score", LUNG_CHARACTERISATION,
-                 "no actionable nodule to characterise");
-    score_metric(session, "decision_score", LUNG_DECISION, "nothing to decide");
-    count_metric(session, "actionable_nodules", session->truth.actionable);
-    count_metric(session, "hits", session->hits);
-    count_metric(session, "misses", session->misses);
-    count_metric(session, "near_misses", session->near_misses);
-    count_metric(session, "false_positives", session->false_calls);
+    report_score_metric(&session->report, "localisation_score", PART_LOCALISATION, "nothing to localise");
+    report_score_metric(&session->report, "characterisation_score", PART_CHARACTERISATION,
+                        "no actionable nodule to characterise");
+    report_score_metric(&session->report, "decision_score", PART_DECISION, "nothing to decide");
+    report_count_metric(&session->report, "actionable_nodules", session->truth.actionable);
+    report_count_metric(&session->report, "hits", session->hits);
+    report_count_metric(&session->report, "misses", session->misses);
+    report_count_metric(&session->report, "near_misses", session->near_misses);
+    report_count_metric(&session->report, "false_positives", session->false_calls);
     match_metrics(session);
     category_metric(session, "case_category", session->answer.category);
     category_metric(session, "expert_case_category", session->truth.category);

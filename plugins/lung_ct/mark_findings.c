@@ -40,8 +40,9 @@ static const char *nearest_words(struct lung_session *session, const struct lung
     }
     if (best < 0)
         return "";
-    return lung_keep(session, plugin_printf(session->host, " The nearest actionable nodule is %s mm away.",
-                                            fixed_text(best, 3, 1).text));
+    return report_text(&session->report,
+                       plugin_printf(session->host, " The nearest actionable nodule is %s mm away.",
+                                     fixed_text(best, 3, 1).text));
 }
 
 static void false_mark(struct lung_session *session, const struct lung_nodule *mark)
@@ -65,18 +66,18 @@ static void false_mark(struct lung_session *session, const struct lung_nodule *m
         text = plugin_printf(session->host,
                              "You marked a finding %s as Lung-RADS %s: nothing of concern is there.",
                              lung_place(session, mark), category);
-    lung_add(session, LUNG_LOCALISATION,
-             (overread_finding){
-                 .verdict = actionable ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-                 .code = !inside      ? "outside_lungs"
-                         : actionable ? "false_positive"
-                                      : "benign_mark",
-                 .points_milli = actionable ? -lung_cost(session, cost) : 0,
-                 .answer_pointer = lung_pointer(session, mark),
-                 .text = lung_keep(session, text),
-                 .rule = cost_rule,
-                 .look_again = actionable ? pitfall(mark->reading.type) : NULL,
-             });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = actionable ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                   .code = !inside      ? "outside_lungs"
+                           : actionable ? "false_positive"
+                                        : "benign_mark",
+                   .points_milli = actionable ? -report_cost(&session->report, cost) : 0,
+                   .answer_pointer = lung_pointer(session, mark),
+                   .text = report_text(&session->report, text),
+                   .rule = cost_rule,
+                   .look_again = actionable ? pitfall(mark->reading.type) : NULL,
+               });
     lung_findings_of_rule(session, mark, NULL);
 }
 
@@ -89,40 +90,40 @@ static void minor_mark(struct lung_session *session, int at)
         mark->category >= LUNG_4A ? LUNG_COST_OVERCALLED_SUSPICIOUS : LUNG_COST_OVERCALLED_PROBABLY_BENIGN;
     struct lung_ruling ruling = lung_category_of(&nodule->reading);
     session->false_calls += over;
-    lung_add(session, LUNG_LOCALISATION,
-             (overread_finding){
-                 .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-                 .code = over ? "minor_nodule_over_called" : "minor_nodule",
-                 .points_milli = over ? -lung_cost(session, cost) : 0,
-                 .answer_pointer = lung_pointer(session, mark),
-                 .truth_pointer = lung_pointer(session, nodule),
-                 .text = lung_keep(
-                     session,
-                     plugin_printf(session->host,
-                                   "Your mark lies on the %s of %s mm %s, which is Lung-RADS %s; you "
-                                   "called it %s.%s",
-                                   lung_type_text((int)nodule->reading.type),
-                                   fixed_text(nodule->reading.mean, 1, 1).text, lung_place(session, nodule),
-                                   lung_category_text((int)nodule->category),
-                                   lung_category_text((int)mark->category), lung_outcome(session, nodule))),
-                 .rule = over && ruling.category ? ruling.rule : cost_rule,
-                 .look_again = over ? lung_look(session, nodule) : NULL,
-             });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                   .code = over ? "minor_nodule_over_called" : "minor_nodule",
+                   .points_milli = over ? -report_cost(&session->report, cost) : 0,
+                   .answer_pointer = lung_pointer(session, mark),
+                   .truth_pointer = lung_pointer(session, nodule),
+                   .text = report_text(
+                       &session->report,
+                       plugin_printf(session->host,
+                                     "Your mark lies on the %s of %s mm %s, which is Lung-RADS %s; you "
+                                     "called it %s.%s",
+                                     lung_type_text((int)nodule->reading.type),
+                                     fixed_text(nodule->reading.mean, 1, 1).text, lung_place(session, nodule),
+                                     lung_category_text((int)nodule->category),
+                                     lung_category_text((int)mark->category), lung_outcome(session, nodule))),
+                   .rule = over && ruling.category ? ruling.rule : cost_rule,
+                   .look_again = over ? lung_look(session, nodule) : NULL,
+               });
     lung_findings_of_rule(session, mark, NULL);
 }
 
 static void duplicate_mark(struct lung_session *session, int at)
 {
     const struct lung_nodule *nodule = &session->truth.nodules[session->matching.nodule_of_mark[at]];
-    lung_add(session, LUNG_LOCALISATION,
-             (overread_finding){
-                 .verdict = OVERREAD_NOTE,
-                 .code = "duplicate_mark",
-                 .answer_pointer = lung_pointer(session, &session->answer.nodules[at]),
-                 .truth_pointer = lung_pointer(session, nodule),
-                 .text = "This nodule has another mark of yours already; this one was left out.",
-                 .rule = lung_match_rule(session),
-             });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = "duplicate_mark",
+                   .answer_pointer = lung_pointer(session, &session->answer.nodules[at]),
+                   .truth_pointer = lung_pointer(session, nodule),
+                   .text = "This nodule has another mark of yours already; this one was left out.",
+                   .rule = lung_match_rule(session),
+               });
 }
 
 void lung_findings_of_other_marks(struct lung_session *session)

@@ -53,29 +53,17 @@ static bool read_name(const overread_value *object, const char *member, const ch
                       int *ret)
 {
     const overread_value *value = value_member(object, member);
-    if (!value)
-        return true;
-    for (int i = 0; i < count; i++) {
-        if (value_is(value, names[i])) {
-            *ret = i;
-            return true;
-        }
-    }
-    return false;
+    return !value || value_choice(value, names, count, ret);
 }
 #define READ_NAME(object, member, names, ret)                                                                \
     read_name(object, member, names, (int)(sizeof(names) / sizeof((names)[0])), ret)
 
 static bool read_number(const overread_value *object, const char *member, uint32_t scale, int limit, int *ret)
 {
-    const overread_value *value = value_member(object, member);
-    if (!value)
-        return true;
-    int64_t number = fixed_from_value(value, scale, -1);
-    if (number < 0 || number > limit)
-        return false;
+    int64_t number = *ret;
+    bool good = fixed_member(object, member, scale, limit, &number);
     *ret = (int)number;
-    return true;
+    return good;
 }
 
 static bool read_vector(const overread_value *value, int64_t ret[3])

@@ -13,43 +13,43 @@ static int32_t points_of_description(const struct lung_nodule *nodule)
 /* "part-solid nodule of 9.0 mm (Lung-RADS 4A) in the upper part of the left chest" */
 static const char *describe(struct lung_session *session, const struct lung_nodule *nodule)
 {
-    return lung_keep(session,
-                     plugin_printf(session->host, "%s of %s mm (Lung-RADS %s) %s",
-                                   lung_type_text((int)nodule->reading.type),
-                                   fixed_text(nodule->reading.mean, 1, 1).text,
-                                   lung_category_text((int)nodule->category), lung_place(session, nodule)));
+    return report_text(&session->report,
+                       plugin_printf(session->host, "%s of %s mm (Lung-RADS %s) %s",
+                                     lung_type_text((int)nodule->reading.type),
+                                     fixed_text(nodule->reading.mean, 1, 1).text,
+                                     lung_category_text((int)nodule->category), lung_place(session, nodule)));
 }
 
 static void not_characterised(struct lung_session *session, const struct lung_nodule *nodule)
 {
-    lung_add(session, LUNG_CHARACTERISATION,
-             (overread_finding){
-                 .verdict = OVERREAD_MISS,
-                 .code = "not_characterised",
-                 .max_points_milli = points_of_description(nodule),
-                 .truth_pointer = lung_pointer(session, nodule),
-                 .text =
-                     "A nodule that was not hit is not described either: type, size, status and category of "
-                     "this one earn nothing.",
-                 .rule = "Type, size, status and category are compared for nodules that a mark hits.",
-             });
+    report_add(
+        &session->report, PART_CHARACTERISATION,
+        (overread_finding){
+            .verdict = OVERREAD_MISS,
+            .code = "not_characterised",
+            .max_points_milli = points_of_description(nodule),
+            .truth_pointer = lung_pointer(session, nodule),
+            .text = "A nodule that was not hit is not described either: type, size, status and category of "
+                    "this one earn nothing.",
+            .rule = "Type, size, status and category are compared for nodules that a mark hits.",
+        });
 }
 
 static void missed(struct lung_session *session, const struct lung_nodule *nodule)
 {
     session->misses++;
-    lung_add(session, LUNG_LOCALISATION,
-             (overread_finding){
-                 .verdict = OVERREAD_MISS,
-                 .code = "nodule_missed",
-                 .max_points_milli = LUNG_POINTS_FOUND,
-                 .truth_pointer = lung_pointer(session, nodule),
-                 .text = lung_keep(session,
-                                   plugin_printf(session->host, "You missed the %s.%s",
-                                                 describe(session, nodule), lung_outcome(session, nodule))),
-                 .rule = lung_match_rule(session),
-                 .look_again = lung_look(session, nodule),
-             });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_MISS,
+                   .code = "nodule_missed",
+                   .max_points_milli = LUNG_POINTS_FOUND,
+                   .truth_pointer = lung_pointer(session, nodule),
+                   .text = report_text(&session->report, plugin_printf(session->host, "You missed the %s.%s",
+                                                                       describe(session, nodule),
+                                                                       lung_outcome(session, nodule))),
+                   .rule = lung_match_rule(session),
+                   .look_again = lung_look(session, nodule),
+               });
     not_characterised(session, nodule);
 }
 
@@ -58,23 +58,24 @@ static void mislocalised(struct lung_session *session, const struct lung_nodule 
 {
     int64_t distance = lung_distance(nodule->body.centre, mark->body.centre);
     session->near_misses++;
-    lung_add(session, LUNG_LOCALISATION,
-             (overread_finding){
-                 .verdict = OVERREAD_PARTIAL,
-                 .code = "mislocalised",
-                 .points_milli = LUNG_POINTS_NEAR,
-                 .max_points_milli = LUNG_POINTS_FOUND,
-                 .answer_pointer = lung_pointer(session, mark),
-                 .truth_pointer = lung_pointer(session, nodule),
-                 .text = lung_keep(
-                     session, plugin_printf(session->host,
-                                            "Your mark lies %s mm from the centre of the %s: near it, but "
-                                            "not a hit.%s",
-                                            fixed_text(distance, 3, 1).text, describe(session, nodule),
-                                            lung_outcome(session, nodule))),
-                 .rule = lung_match_rule(session),
-                 .look_again = lung_look(session, nodule),
-             });
+    report_add(
+        &session->report, PART_LOCALISATION,
+        (overread_finding){
+            .verdict = OVERREAD_PARTIAL,
+            .code = "mislocalised",
+            .points_milli = LUNG_POINTS_NEAR,
+            .max_points_milli = LUNG_POINTS_FOUND,
+            .answer_pointer = lung_pointer(session, mark),
+            .truth_pointer = lung_pointer(session, nodule),
+            .text = report_text(&session->report,
+                                plugin_printf(session->host,
+                                              "Your mark lies %s mm from the centre of the %s: near it, but "
+                                              "not a hit.%s",
+                                              fixed_text(distance, 3, 1).text, describe(session, nodule),
+                                              lung_outcome(session, nodule))),
+            .rule = lung_match_rule(session),
+            .look_again = lung_look(session, nodule),
+        });
     not_characterised(session, nodule);
 }
 
@@ -94,18 +95,18 @@ static void found(struct lung_session *session, const struct lung_nodule *nodule
                                   lung_outcome(session, nodule));
     session->hits += !dismissed;
     session->misses += dismissed;
-    lung_add(session, LUNG_LOCALISATION,
-             (overread_finding){
-                 .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
-                 .code = dismissed ? "nodule_dismissed" : "nodule_found",
-                 .points_milli = dismissed ? LUNG_POINTS_DISMISSED : LUNG_POINTS_FOUND,
-                 .max_points_milli = LUNG_POINTS_FOUND,
-                 .answer_pointer = lung_pointer(session, mark),
-                 .truth_pointer = lung_pointer(session, nodule),
-                 .text = lung_keep(session, text),
-                 .rule = lung_match_rule(session),
-                 .look_again = dismissed ? lung_look(session, nodule) : NULL,
-             });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
+                   .code = dismissed ? "nodule_dismissed" : "nodule_found",
+                   .points_milli = dismissed ? LUNG_POINTS_DISMISSED : LUNG_POINTS_FOUND,
+                   .max_points_milli = LUNG_POINTS_FOUND,
+                   .answer_pointer = lung_pointer(session, mark),
+                   .truth_pointer = lung_pointer(session, nodule),
+                   .text = report_text(&session->report, text),
+                   .rule = lung_match_rule(session),
+                   .look_again = dismissed ? lung_look(session, nodule) : NULL,
+               });
 }
 
 static int32_t type_points(const struct lung_reading *said, const struct lung_reading *truth)
@@ -134,8 +135,8 @@ static void type_finding(struct lung_session *session, const struct lung_nodule 
                             lung_type_text((int)mark->reading.type),
                             lung_type_text((int)nodule->reading.type),
                             partly ? " Both are solid." : " Each type has thresholds of its own.");
-    lung_add(
-        session, LUNG_CHARACTERISATION,
+    report_add(
+        &session->report, PART_CHARACTERISATION,
         (overread_finding){
             .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
             .code = right ? "type_right" : "type_wrong",
@@ -143,7 +144,7 @@ static void type_finding(struct lung_session *session, const struct lung_nodule 
             .max_points_milli = LUNG_POINTS_TYPE,
             .answer_pointer = lung_pointer(session, mark),
             .truth_pointer = lung_pointer(session, nodule),
-            .text = lung_keep(session, text),
+            .text = report_text(&session->report, text),
             .rule = "Lung-RADS v2022 (ACR): the type of the nodule decides which row of the table applies.",
             .look_again = right ? NULL : lung_look(session, nodule),
         });
@@ -160,11 +161,11 @@ static const char *consequence(struct lung_session *session, const struct lung_n
     int other = (int)lung_category_of(&reading).category;
     if (own == other || own == LUNG_NOT_DEFINED || other == LUNG_NOT_DEFINED)
         return "";
-    return lung_keep(session,
-                     plugin_printf(session->host,
-                                   " That matters: a threshold lies between, and your description gives "
-                                   "%s with the true size, not %s.",
-                                   lung_category_text(other), lung_category_text(own)));
+    return report_text(&session->report,
+                       plugin_printf(session->host,
+                                     " That matters: a threshold lies between, and your description gives "
+                                     "%s with the true size, not %s.",
+                                     lung_category_text(other), lung_category_text(own)));
 }
 
 static void measure_finding(struct lung_session *session, const struct lung_nodule *nodule,
@@ -184,24 +185,25 @@ static void measure_finding(struct lung_session *session, const struct lung_nodu
                              fixed_text(said, 1, 1).text, what, fixed_text(truth, 1, 1).text,
                              solid ? consequence(session, mark, mark->reading.mean, truth)
                                    : consequence(session, mark, truth, mark->reading.solid));
-    lung_add(session, LUNG_CHARACTERISATION,
-             (overread_finding){
-                 .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                 .code = solid   ? (right ? "solid_right" : "solid_wrong")
-                         : right ? "size_right"
-                                 : "size_wrong",
-                 .points_milli = right ? LUNG_POINTS_SIZE : 0,
-                 .max_points_milli = LUNG_POINTS_SIZE,
-                 .answer_pointer = lung_pointer(session, mark),
-                 .truth_pointer = lung_pointer(session, nodule),
-                 .text = lung_keep(session, text),
-                 .rule = lung_keep(session,
-                                   plugin_printf(session->host,
-                                                 "Mean of long and short axis in the lung window, to 0.1 mm "
-                                                 "(Lung-RADS v2022); right within %s mm in this case.",
-                                                 fixed_text(tolerance, 1, 1).text)),
-                 .look_again = right ? NULL : lung_look(session, nodule),
-             });
+    report_add(
+        &session->report, PART_CHARACTERISATION,
+        (overread_finding){
+            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+            .code = solid   ? (right ? "solid_right" : "solid_wrong")
+                    : right ? "size_right"
+                            : "size_wrong",
+            .points_milli = right ? LUNG_POINTS_SIZE : 0,
+            .max_points_milli = LUNG_POINTS_SIZE,
+            .answer_pointer = lung_pointer(session, mark),
+            .truth_pointer = lung_pointer(session, nodule),
+            .text = report_text(&session->report, text),
+            .rule = report_text(&session->report,
+                                plugin_printf(session->host,
+                                              "Mean of long and short axis in the lung window, to 0.1 mm "
+                                              "(Lung-RADS v2022); right within %s mm in this case.",
+                                              fixed_text(tolerance, 1, 1).text)),
+            .look_again = right ? NULL : lung_look(session, nodule),
+        });
 }
 
 static void status_finding(struct lung_session *session, const struct lung_nodule *nodule,
@@ -216,8 +218,8 @@ static void status_finding(struct lung_session *session, const struct lung_nodul
                               session->config.interval_months == LUNG_UNKNOWN
                                   ? " There is no prior examination: every nodule is at baseline."
                                   : "");
-    lung_add(
-        session, LUNG_CHARACTERISATION,
+    report_add(
+        &session->report, PART_CHARACTERISATION,
         (overread_finding){
             .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
             .code = right ? "status_right" : "status_wrong",
@@ -225,7 +227,7 @@ static void status_finding(struct lung_session *session, const struct lung_nodul
             .max_points_milli = LUNG_POINTS_STATUS,
             .answer_pointer = lung_pointer(session, mark),
             .truth_pointer = lung_pointer(session, nodule),
-            .text = lung_keep(session, text),
+            .text = report_text(&session->report, text),
             .rule = "Lung-RADS v2022 (ACR): growth is more than 1.5 mm in mean diameter within 12 months.",
             .look_again = right ? NULL : "Compare the same slice and window with the prior examination.",
         });

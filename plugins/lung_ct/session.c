@@ -2,28 +2,9 @@
 #include "common/fixed.h"
 #include "common/text.h"
 
-void lung_add(struct lung_session *session, enum lung_component component, overread_finding finding)
-{
-    session->earned[component] += finding.points_milli;
-    session->possible[component] += finding.max_points_milli;
-    report_finding(&session->report, finding);
-}
-
-int32_t lung_cost(const struct lung_session *session, int32_t cost)
-{
-    int64_t left = session->report.points_milli;
-    return left < cost ? (int32_t)left : cost;
-}
-
-const char *lung_keep(struct lung_session *session, const char *text)
-{
-    session->report.failed |= !text;
-    return text ? text : "";
-}
-
 const char *lung_pointer(struct lung_session *session, const struct lung_nodule *nodule)
 {
-    return lung_keep(session, plugin_printf(session->host, "/nodules/%u", nodule->index));
+    return report_text(&session->report, plugin_printf(session->host, "/nodules/%u", nodule->index));
 }
 
 const char *lung_place(struct lung_session *session, const struct lung_nodule *nodule)
@@ -33,8 +14,8 @@ const char *lung_place(struct lung_session *session, const struct lung_nodule *n
     int64_t midline = (config->bounds[0][0] + config->bounds[0][1]) / 2;
     int64_t height = config->bounds[2][1] - config->bounds[2][0], up = at[2] - config->bounds[2][0];
     const char *third = up * 3 >= height * 2 ? "upper" : up * 3 >= height ? "middle" : "lower";
-    return lung_keep(session, plugin_printf(session->host, "in the %s part of the %s chest", third,
-                                            at[0] >= midline ? "left" : "right"));
+    return report_text(&session->report, plugin_printf(session->host, "in the %s part of the %s chest", third,
+                                                       at[0] >= midline ? "left" : "right"));
 }
 
 const char *lung_look(struct lung_session *session, const struct lung_nodule *nodule)
@@ -43,9 +24,10 @@ const char *lung_look(struct lung_session *session, const struct lung_nodule *no
                           ? "in the lung window, then in a narrow window for its solid part,"
                           : "in the lung window and on maximum intensity projections,";
     const int64_t *at = nodule->body.centre;
-    return lung_keep(session, plugin_printf(session->host, "Look %s %s, near L %s, P %s, S %s mm.", how,
-                                            lung_place(session, nodule), fixed_text(at[0], 3, 0).text,
-                                            fixed_text(at[1], 3, 0).text, fixed_text(at[2], 3, 0).text));
+    return report_text(&session->report,
+                       plugin_printf(session->host, "Look %s %s, near L %s, P %s, S %s mm.", how,
+                                     lung_place(session, nodule), fixed_text(at[0], 3, 0).text,
+                                     fixed_text(at[1], 3, 0).text, fixed_text(at[2], 3, 0).text));
 }
 
 const char *lung_match_rule(struct lung_session *session)
@@ -53,11 +35,12 @@ const char *lung_match_rule(struct lung_session *session)
     if (!session->config.by_distance)
         return "This case counts a mark inside the nodule as a hit; one mark per nodule, as many hits as "
                "possible.";
-    return lung_keep(
-        session, plugin_printf(session->host,
-                               "This case counts a mark inside the nodule, or within %s mm of its centre, as "
-                               "a hit; one mark per nodule, as many hits as possible.",
-                               fixed_text(session->config.distance, 3, 1).text));
+    return report_text(
+        &session->report,
+        plugin_printf(session->host,
+                      "This case counts a mark inside the nodule, or within %s mm of its centre, as "
+                      "a hit; one mark per nodule, as many hits as possible.",
+                      fixed_text(session->config.distance, 3, 1).text));
 }
 
 const char *lung_outcome(struct lung_session *session, const struct lung_nodule *nodule)
@@ -68,6 +51,6 @@ const char *lung_outcome(struct lung_session *session, const struct lung_nodule 
                                                 : NULL;
     if (!what)
         return "";
-    return lung_keep(session, plugin_printf(session->host, "%s%s%s%s.", what, detail ? " (" : "",
-                                            detail ? detail : "", detail ? ")" : ""));
+    return report_text(&session->report, plugin_printf(session->host, "%s%s%s%s.", what, detail ? " (" : "",
+                                                       detail ? detail : "", detail ? ")" : ""));
 }

@@ -33,23 +33,16 @@ enum lung_points {
     LUNG_COST_NOT_HIGHEST = 500 /* the case category is not that of the highest own nodule */
 };
 
-enum lung_component { LUNG_LOCALISATION, LUNG_CHARACTERISATION, LUNG_DECISION, LUNG_COMPONENTS };
-
 struct lung_session {
     const overread_host *host;
     struct lung_config config;
     struct lung_case truth, answer;
     struct lung_matching matching;
     struct report report;
-    int64_t earned[LUNG_COMPONENTS], possible[LUNG_COMPONENTS];
     int hits, misses, near_misses; /* of actionable nodules; a dismissed one is a miss */
     int false_calls;               /* marks of category 3 and more where the truth holds nothing actionable */
 };
 
-/* Adds the finding, and its points to the component. */
-void lung_add(struct lung_session *session, enum lung_component component, overread_finding finding);
-/* Takes up to `cost` of the points earned so far: the score never falls below 0. Returns what was taken. */
-int32_t lung_cost(const struct lung_session *session, int32_t cost);
 /* Hands a text through; a failed allocation is remembered and becomes "". */
 const char *lung_keep(struct lung_session *session, const char *text);
 const char *lung_pointer(struct lung_session *session, const struct lung_nodule *nodule);

@@ -36,21 +36,21 @@ void findings_of_decision(struct session *session)
         finding.code = "decision_overcalled";
         finding.text = "You said that there is clinically significant cancer; this patient has none.";
     }
-    session_add(session, DECISION, finding);
+    report_add(&session->report, PART_DECISION, finding);
     if (truth || session->truth.significant)
         return;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = OVERREAD_NOTE,
-                    .code = "nothing_to_find",
-                    .points_milli = POINTS_SPECIFICITY,
-                    .max_points_milli = POINTS_SPECIFICITY,
-                    .text = "This case holds no clinically significant lesion: 3 points are for leaving the "
-                            "gland unmarked, and each "
-                            "false call takes from them.",
-                    .rule = "In a case without significant cancer the localisation points are earned by "
-                            "making no false call.",
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = "nothing_to_find",
+                   .points_milli = POINTS_SPECIFICITY,
+                   .max_points_milli = POINTS_SPECIFICITY,
+                   .text = "This case holds no clinically significant lesion: 3 points are for leaving the "
+                           "gland unmarked, and each "
+                           "false call takes from them.",
+                   .rule = "In a case without significant cancer the localisation points are earned by "
+                           "making no false call.",
+               });
 }
 
 /* --- What the case may ask besides
@@ -58,7 +58,7 @@ void findings_of_decision(struct session *session)
 
 struct question {
     enum asked bit;
-    enum component component;
+    enum report_part component;
     int32_t worth;
     const char *right_code, *wrong_code;
     const char *answer_pointer, *truth_pointer;
@@ -70,22 +70,22 @@ static void add_outcome(struct session *session, const struct question *question
 {
     bool asked = (session->config.asked & (unsigned)question->bit) != 0;
     bool right = points == question->worth;
-    session_add(session, question->component,
-                (overread_finding){
-                    .verdict = !asked     ? OVERREAD_NOTE
-                               : right    ? OVERREAD_HIT
-                               : answered ? OVERREAD_PARTIAL
-                                          : OVERREAD_MISS,
-                    .code = !answered ? "not_answered"
-                            : right   ? question->right_code
-                                      : question->wrong_code,
-                    .points_milli = asked ? points : 0,
-                    .max_points_milli = asked ? question->worth : 0,
-                    .answer_pointer = answered ? question->answer_pointer : NULL,
-                    .truth_pointer = question->truth_pointer,
-                    .text = text,
-                    .rule = rule,
-                });
+    report_add(&session->report, question->component,
+               (overread_finding){
+                   .verdict = !asked     ? OVERREAD_NOTE
+                              : right    ? OVERREAD_HIT
+                              : answered ? OVERREAD_PARTIAL
+                                         : OVERREAD_MISS,
+                   .code = !answered ? "not_answered"
+                           : right   ? question->right_code
+                                     : question->wrong_code,
+                   .points_milli = asked ? points : 0,
+                   .max_points_milli = asked ? question->worth : 0,
+                   .answer_pointer = answered ? question->answer_pointer : NULL,
+                   .truth_pointer = question->truth_pointer,
+                   .text = text,
+                   .rule = rule,
+               });
 }
 
 static bool is_asked(const struct session *session, enum asked bit)
@@ -149,7 +149,7 @@ static void sign_finding(struct session *session, int answer, int truth, const c
 void findings_asked_of_lesion(struct session *session, const struct lesion_model *lesion,
                               const struct finding_model *mark)
 {
-    struct question question = {.component = CHARACTERISATION,
+    struct question question = {.component = PART_CHARACTERISATION,
                                 .worth = POINTS_ASKED,
                                 .answer_pointer = session_mark_pointer(session, mark),
                                 .truth_pointer = session_lesion_pointer(session, lesion)};
@@ -180,7 +180,7 @@ static void management_finding(struct session *session)
     int truth = session->truth.facts.management, said = session->answer.facts.management;
     bool answered = said != MODEL_UNKNOWN;
     struct question question = {.bit = ASKED_MANAGEMENT,
-                                .component = DECISION,
+                                .component = PART_DECISION,
                                 .worth = POINTS_MANAGEMENT,
                                 .right_code = "management_right",
                                 .wrong_code = "management_wrong",
@@ -219,7 +219,7 @@ static void index_finding(struct session *session)
     if (truth < 0 || (!mark && !is_asked(session, ASKED_INDEX)))
         return;
     struct question question = {.bit = ASKED_INDEX,
-                                .component = CHARACTERISATION,
+                                .component = PART_CHARACTERISATION,
                                 .worth = POINTS_ASKED,
                                 .right_code = "index_right",
                                 .wrong_code = "index_wrong",
@@ -247,7 +247,7 @@ static void volume_finding(struct session *session)
         "Gland volume = length x width x height (cm) x 0.52; right within 15 % or 2 ml.";
     bool answered = said->volume != MODEL_UNKNOWN;
     struct question question = {.bit = ASKED_VOLUME,
-                                .component = CHARACTERISATION,
+                                .component = PART_CHARACTERISATION,
                                 .worth = POINTS_ASKED,
                                 .right_code = "volume_right",
                                 .wrong_code = "volume_wrong",
@@ -275,16 +275,16 @@ static void volume_formula_finding(struct session *session)
     int64_t volume = (int64_t)fixed_divide(cube * 52, INT64_C(100000000000)); /* um^3 * 0.52 -> ul */
     if (is_close(said->volume, volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES))
         return;
-    session_add(session, CHARACTERISATION,
-                (overread_finding){
-                    .verdict = OVERREAD_NOTE,
-                    .code = "volume_formula_mismatch",
-                    .answer_pointer = "/volume_ml",
-                    .text = plugin_printf(
-                        session->host, "Your diameters give %s ml by the ellipsoid formula, you wrote %s ml.",
-                        fixed_text(volume, 3, 1).text, fixed_text(said->volume, 3, 1).text),
-                    .rule = "Gland volume = length x width x height (cm) x 0.52 (PI-RADS v2.1).",
-                });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = "volume_formula_mismatch",
+                   .answer_pointer = "/volume_ml",
+                   .text = plugin_printf(
+                       session->host, "Your diameters give %s ml by the ellipsoid formula, you wrote %s ml.",
+                       fixed_text(volume, 3, 1).text, fixed_text(said->volume, 3, 1).text),
+                   .rule = "Gland volume = length x width x height (cm) x 0.52 (PI-RADS v2.1).",
+               });
 }
 
 static void density_finding(struct session *session)
@@ -293,7 +293,7 @@ static void density_finding(struct session *session)
     int64_t truth = session->truth.facts.psa_density, said = session->answer.facts.psa_density;
     bool answered = said != MODEL_UNKNOWN;
     struct question question = {.bit = ASKED_PSA_DENSITY,
-                                .component = DECISION,
+                                .component = PART_DECISION,
                                 .worth = POINTS_ASKED,
                                 .right_code = "psa_density_right",
                                 .wrong_code = "psa_density_wrong",
@@ -320,17 +320,17 @@ static void probability_finding(struct session *session)
     if (said->probability == MODEL_UNKNOWN || said->probability == half ||
         (said->probability > half) == said->cspca)
         return;
-    session_add(session, DECISION,
-                (overread_finding){
-                    .verdict = OVERREAD_NOTE,
-                    .code = "probability_contradicts",
-                    .answer_pointer = "/cspca_probability",
-                    .text = plugin_printf(session->host,
-                                          "You held significant cancer %s %% likely and yet decided %s.",
-                                          fixed_text(said->probability, 4, 0).text,
-                                          said->cspca ? "that it is there" : "that it is not there"),
-                    .rule = "A decision that differs from what the reader holds likelier should be meant.",
-                });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = "probability_contradicts",
+                   .answer_pointer = "/cspca_probability",
+                   .text = plugin_printf(session->host,
+                                         "You held significant cancer %s %% likely and yet decided %s.",
+                                         fixed_text(said->probability, 4, 0).text,
+                                         said->cspca ? "that it is there" : "that it is not there"),
+                   .rule = "A decision that differs from what the reader holds likelier should be meant.",
+               });
 }
 
 static void consistency_finding(struct session *session)
@@ -340,8 +340,8 @@ static void consistency_finding(struct session *session)
         target |= session->answer.marks[j].category >= TARGET_CATEGORY;
     if (!session->answer.facts.cspca || target)
         return;
-    session_add(
-        session, DECISION,
+    report_add(
+        &session->report, PART_DECISION,
         (overread_finding){
             .verdict = OVERREAD_NOTE,
             .code = "decision_without_target",
@@ -393,13 +393,13 @@ bool findings_verdict(struct session *session)
         why = "a case without significant cancer got a false call of PI-RADS 4 or 5";
     }
     session->report.failed |= !memory;
-    session_add(session, DECISION,
-                (overread_finding){
-                    .verdict = OVERREAD_NOTE,
-                    .code = why ? "counts_as_wrong" : "counts_as_correct",
-                    .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
-                                : "This read counts as correct.",
-                    .rule = rule,
-                });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = why ? "counts_as_wrong" : "counts_as_correct",
+                   .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
+                               : "This read counts as correct.",
+                   .rule = rule,
+               });
     return !why;
 }

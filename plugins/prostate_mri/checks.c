@@ -1,25 +1,11 @@
 /* What a schema cannot say about a truth and an answer. */
 #include <string.h>
+#include "common/check.h"
 #include "common/fixed.h"
 #include "common/text.h"
 #include "common/value.h"
 #include "grade.h"
 #include "model.h"
-
-static enum overread_status refuse(overread_problem *problem, const char *pointer, const char *text)
-{
-    if (!pointer || !text)
-        return OVERREAD_NO_MEMORY;
-    problem->pointer = pointer;
-    problem->text = text;
-    return OVERREAD_REFUSED;
-}
-
-static enum overread_status refuse_lesion(const overread_host *host, overread_problem *problem,
-                                          uint32_t index, const char *member, const char *text)
-{
-    return refuse(problem, plugin_printf(host, "/lesions/%u%s", index, member), text);
-}
 
 /* How far the point lies outside the image's box, along the axis where that is most; 0 inside. */
 static int64_t outside_image(const struct config_model *config, const struct point *point)
@@ -64,7 +50,7 @@ static enum overread_status check_place(const overread_host *host, const struct 
     const char *objection = place_objection(host, config, point, &failed);
     if (failed)
         return OVERREAD_NO_MEMORY;
-    return objection ? refuse_lesion(host, problem, index, member, objection) : OVERREAD_OK;
+    return objection ? check_refuse_item(host, problem, "lesions", index, member, objection) : OVERREAD_OK;
 }
 
 /* --- Answer
@@ -78,8 +64,8 @@ static enum overread_status check_mark(const overread_host *host, const struct c
     if (status != OVERREAD_OK)
         return status;
     if (mark->has_body && !ellipsoid_axes_orthonormal(&mark->body))
-        return refuse_lesion(host, problem, mark->index, "/axes",
-                             "The three axes must have length 1 and stand at right angles.");
+        return check_refuse_item(host, problem, "lesions", mark->index, "/axes",
+                                 "The three axes must have length 1 and stand at right angles.");
     return OVERREAD_OK;
 }
 
@@ -96,12 +82,12 @@ static enum overread_status check_pairs(const overread_host *host, const struct 
             uint32_t later = a->index > b->index ? a->index : b->index;
             uint32_t earlier = a->index > b->index ? b->index : a->index;
             if (geometry_distance(&a->position, &b->position) <= SAME_PLACE)
-                return refuse_lesion(
-                    host, problem, later, "/position",
+                return check_refuse_item(
+                    host, problem, "lesions", later, "/position",
                     plugin_printf(host, "The same place is marked by /lesions/%u already.", earlier));
             if (a->is_index && b->is_index)
-                return refuse_lesion(host, problem, later, "/index",
-                                     "Only one lesion can be the index lesion.");
+                return check_refuse_item(host, problem, "lesions", later, "/index",
+                                         "Only one lesion can be the index lesion.");
         }
     }
     return OVERREAD_OK;
@@ -218,8 +204,8 @@ static enum overread_status check_lesion(const overread_host *host, const struct
         check_place(host, config, &common->body.centre, common->index, "/centre", problem);
     for (size_t i = 0; status == OVERREAD_OK && i < sizeof(objections) / sizeof(objections[0]); i++) {
         if (objections[i].objection)
-            status =
-                refuse_lesion(host, problem, common->index, objections[i].member, objections[i].objection);
+            status = check_refuse_item(host, problem, "lesions", common->index, objections[i].member,
+                                       objections[i].objection);
     }
     return status;
 }
@@ -243,13 +229,15 @@ static enum overread_status check_names(const overread_host *host, const struct 
         for (uint32_t i = 0; i < j; i++) {
             const struct lesion_model *earlier = lesion_of_index(truth, i);
             if (strcmp(earlier->id, later->id) == 0)
-                return refuse_lesion(host, problem, j, "/id", "Another lesion has this id already.");
+                return check_refuse_item(host, problem, "lesions", j, "/id",
+                                         "Another lesion has this id already.");
             if (earlier->common.is_index && later->common.is_index)
-                return refuse_lesion(host, problem, j, "/index", "Only one lesion can be the index lesion.");
+                return check_refuse_item(host, problem, "lesions", j, "/index",
+                                         "Only one lesion can be the index lesion.");
         }
         if (later->common.is_index && !later->significant && truth->significant > 0)
-            return refuse_lesion(
-                host, problem, j, "/index",
+            return check_refuse_item(
+                host, problem, "lesions", j, "/index",
                 "The index lesion must be clinically significant when one of the lesions is.");
     }
     return OVERREAD_OK;
@@ -261,18 +249,18 @@ static enum overread_status check_facts(const overread_value *value, const struc
     enum { TOLERANCE_PERCENT = 10, TOLERANCE_MICRO = 10000 };
     const struct case_facts *facts = &truth->facts;
     if (facts->cspca && truth->significant == 0)
-        return refuse(problem, "/cspca",
-                      "The case says clinically significant cancer, but no lesion is significant.");
+        return check_refuse(problem, "/cspca",
+                            "The case says clinically significant cancer, but no lesion is significant.");
     if (!facts->cspca && truth->significant > 0)
-        return refuse(problem, "/cspca",
-                      "The case says no clinically significant cancer, but a lesion is significant.");
+        return check_refuse(problem, "/cspca",
+                            "The case says no clinically significant cancer, but a lesion is significant.");
     if (!value_member(value, "psa_density") || facts->psa == MODEL_UNKNOWN || facts->volume <= 0)
         return OVERREAD_OK;
     int64_t density = (int64_t)fixed_divide((int128)facts->psa * 1000, facts->volume);
     int64_t error = fixed_absolute(density - facts->psa_density);
     if (error > TOLERANCE_MICRO && (int128)error * 100 > (int128)density * TOLERANCE_PERCENT)
-        return refuse(problem, "/psa_density",
-                      "The PSA density is not the PSA divided by the gland's volume.");
+        return check_refuse(problem, "/psa_density",
+                            "The PSA density is not the PSA divided by the gland's volume.");
     return OVERREAD_OK;
 }
 
@@ -285,7 +273,7 @@ enum overread_status prostate_check_truth(const overread_host *host, const overr
     if (!model_config(input->config, &config) || !model_truth(input->truth, &config, &truth))
         return OVERREAD_BUG;
     if (!valid_config(&config, &text))
-        return refuse(problem, "", text);
+        return check_refuse(problem, "", text);
     for (uint32_t i = 0; i < (uint32_t)truth.count; i++) {
         enum overread_status status = check_lesion(host, &config, lesion_of_index(&truth, i), problem);
         if (status != OVERREAD_OK)

@@ -4,20 +4,6 @@
 
 enum { MICRO = 1000000 };
 
-static void score_metric(struct session *session, const char *name, enum component component,
-                         const char *reason)
-{
-    int64_t earned = session->earned[component], possible = session->possible[component];
-    if (earned < 0)
-        earned = 0;
-    report_metric(&session->report, name, possible > 0, possible > 0 ? earned * MICRO / possible : 0, reason);
-}
-
-static void count_metric(struct session *session, const char *name, int count)
-{
-    report_metric(&session->report, name, true, (int64_t)count * MICRO, NULL);
-}
-
 /* Means over the significant lesions that a mark was matched with. */
 static void match_metrics(struct session *session)
 {
@@ -58,7 +44,7 @@ static void category_metrics(struct session *session)
         if (session->truth.lesions[i].common.category > expert)
             expert = session->truth.lesions[i].common.category;
     }
-    count_metric(session, "case_category", own);
+    report_count_metric(&session->report, "case_category", own);
     report_metric(&session->report, "expert_case_category", expert > 0, (int64_t)expert * MICRO,
                   "the truth states no expert category");
 }
@@ -68,7 +54,7 @@ static void truth_metrics(struct session *session)
 {
     const int index = session->truth.index_lesion;
     const bool known = index >= 0;
-    count_metric(session, "cspca", session->truth.facts.cspca);
+    report_count_metric(&session->report, "cspca", session->truth.facts.cspca);
     report_metric(&session->report, "index_zone", known,
                   known ? ((int64_t)session->truth.lesions[index].common.zone + 1) * MICRO : 0,
                   session->truth.significant ? "the truth leaves the index lesion open"
@@ -85,15 +71,15 @@ static void probability_metric(struct session *session)
 
 static void add_metrics(struct session *session)
 {
-    score_metric(session, "localisation_score", LOCALISATION, "nothing to localise");
-    score_metric(session, "characterisation_score", CHARACTERISATION,
-                 "no clinically significant lesion to characterise");
-    score_metric(session, "decision_score", DECISION, "nothing to decide");
-    count_metric(session, "significant_lesions", session->truth.significant);
-    count_metric(session, "hits", session->hits);
-    count_metric(session, "misses", session->misses);
-    count_metric(session, "near_misses", session->near_misses);
-    count_metric(session, "false_positives", session->false_targets);
+    report_score_metric(&session->report, "localisation_score", PART_LOCALISATION, "nothing to localise");
+    report_score_metric(&session->report, "characterisation_score", PART_CHARACTERISATION,
+                        "no clinically significant lesion to characterise");
+    report_score_metric(&session->report, "decision_score", PART_DECISION, "nothing to decide");
+    report_count_metric(&session->report, "significant_lesions", session->truth.significant);
+    report_count_metric(&session->report, "hits", session->hits);
+    report_count_metric(&session->report, "misses", session->misses);
+    report_count_metric(&session->report, "near_misses", session->near_misses);
+    report_count_metric(&session->report, "false_positives", session->false_targets);
     match_metrics(session);
     category_metrics(session);
     probability_metric(session);

@@ -9,8 +9,7 @@ static const char *grade_words(struct session *session, const struct lesion_mode
     if (lesion->isup < 0)
         return "clinically significant cancer";
     const char *words = plugin_printf(session->host, "cancer of ISUP grade group %d", lesion->isup);
-    session->report.failed |= !words;
-    return words ? words : "";
+    return report_text(&session->report, words);
 }
 
 static int32_t points_of_lesion(const struct session *session, const struct lesion_model *lesion)
@@ -52,18 +51,18 @@ static const char *direction_words(const struct point *from, const struct point 
  * score keep their maxima. */
 static void add_lost_description(struct session *session, const struct lesion_model *lesion)
 {
-    session_add(session, CHARACTERISATION,
-                (overread_finding){
-                    .verdict = OVERREAD_MISS,
-                    .code = "not_characterised",
-                    .max_points_milli = points_of_lesion(session, lesion) - POINTS_FOUND,
-                    .truth_pointer = session_lesion_pointer(session, lesion),
-                    .text = plugin_printf(
-                        session->host,
-                        "As the lesion %s was not hit, its zone, category and sectors could not be judged.",
-                        session_place(session, &lesion->common)),
-                    .rule = "Only a lesion that was hit is characterised.",
-                });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_MISS,
+                   .code = "not_characterised",
+                   .max_points_milli = points_of_lesion(session, lesion) - POINTS_FOUND,
+                   .truth_pointer = session_lesion_pointer(session, lesion),
+                   .text = plugin_printf(
+                       session->host,
+                       "As the lesion %s was not hit, its zone, category and sectors could not be judged.",
+                       session_place(session, &lesion->common)),
+                   .rule = "Only a lesion that was hit is characterised.",
+               });
 }
 
 static void lesion_missed(struct session *session, const struct lesion_model *lesion)
@@ -76,19 +75,19 @@ static void lesion_missed(struct session *session, const struct lesion_model *le
                                pirads_score_text(common->scores.t2w), pirads_score_text(common->scores.dwi),
                                pirads_dce_text(common->scores.dce));
     session->report.failed |= !expert;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = OVERREAD_MISS,
-                    .code = "lesion_missed",
-                    .max_points_milli = POINTS_FOUND,
-                    .truth_pointer = session_lesion_pointer(session, lesion),
-                    .text = plugin_printf(session->host, "You missed a %s of %s mm %s.%s",
-                                          grade_words(session, lesion),
-                                          fixed_text(greatest_dimension(common), 3, 0).text,
-                                          session_place(session, common), expert ? expert : ""),
-                    .rule = session_match_rule(session),
-                    .look_again = session_look(session, common),
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_MISS,
+                   .code = "lesion_missed",
+                   .max_points_milli = POINTS_FOUND,
+                   .truth_pointer = session_lesion_pointer(session, lesion),
+                   .text = plugin_printf(session->host, "You missed a %s of %s mm %s.%s",
+                                         grade_words(session, lesion),
+                                         fixed_text(greatest_dimension(common), 3, 0).text,
+                                         session_place(session, common), expert ? expert : ""),
+                   .rule = session_match_rule(session),
+                   .look_again = session_look(session, common),
+               });
     add_lost_description(session, lesion);
 }
 
@@ -98,25 +97,24 @@ static void lesion_mislocalised(struct session *session, const struct lesion_mod
     const struct point *centre = &lesion->common.position;
     session->near_misses++;
     session->misses++;
-    session_add(
-        session, LOCALISATION,
-        (overread_finding){
-            .verdict = OVERREAD_PARTIAL,
-            .code = "mislocalised",
-            .points_milli = POINTS_MISLOCALISED,
-            .max_points_milli = POINTS_FOUND,
-            .answer_pointer = session_mark_pointer(session, mark),
-            .truth_pointer = session_lesion_pointer(session, lesion),
-            .text = plugin_printf(
-                session->host,
-                "Your mark lies %s mm from the %s %s, mostly %s of it: near, but a biopsy aimed there "
-                "could miss it.",
-                fixed_text(geometry_distance(centre, &mark->position), 3, 1).text,
-                grade_words(session, lesion), session_place(session, &lesion->common),
-                direction_words(centre, &mark->position)),
-            .rule = session_match_rule(session),
-            .look_again = session_look(session, &lesion->common),
-        });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_PARTIAL,
+                   .code = "mislocalised",
+                   .points_milli = POINTS_MISLOCALISED,
+                   .max_points_milli = POINTS_FOUND,
+                   .answer_pointer = session_mark_pointer(session, mark),
+                   .truth_pointer = session_lesion_pointer(session, lesion),
+                   .text = plugin_printf(
+                       session->host,
+                       "Your mark lies %s mm from the %s %s, mostly %s of it: near, but a biopsy aimed there "
+                       "could miss it.",
+                       fixed_text(geometry_distance(centre, &mark->position), 3, 1).text,
+                       grade_words(session, lesion), session_place(session, &lesion->common),
+                       direction_words(centre, &mark->position)),
+                   .rule = session_match_rule(session),
+                   .look_again = session_look(session, &lesion->common),
+               });
     add_lost_description(session, lesion);
 }
 
@@ -148,18 +146,18 @@ static void lesion_found(struct session *session, const struct lesion_model *les
     session->report.failed |= !distance;
     session->hits += !dismissed;
     session->misses += dismissed;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
-                    .code = dismissed ? "lesion_dismissed" : "lesion_found",
-                    .points_milli = dismissed ? POINTS_DISMISSED : POINTS_FOUND,
-                    .max_points_milli = POINTS_FOUND,
-                    .answer_pointer = session_mark_pointer(session, mark),
-                    .truth_pointer = session_lesion_pointer(session, lesion),
-                    .text = text,
-                    .rule = session_match_rule(session),
-                    .look_again = dismissed ? session_look(session, &lesion->common) : NULL,
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
+                   .code = dismissed ? "lesion_dismissed" : "lesion_found",
+                   .points_milli = dismissed ? POINTS_DISMISSED : POINTS_FOUND,
+                   .max_points_milli = POINTS_FOUND,
+                   .answer_pointer = session_mark_pointer(session, mark),
+                   .truth_pointer = session_lesion_pointer(session, lesion),
+                   .text = text,
+                   .rule = session_match_rule(session),
+                   .look_again = dismissed ? session_look(session, &lesion->common) : NULL,
+               });
 }
 
 static void zone_finding(struct session *session, const struct lesion_model *lesion,
@@ -177,8 +175,8 @@ static void zone_finding(struct session *session, const struct lesion_model *les
               : plugin_printf(session->host, "You placed the lesion in the %s; it lies in the %s.%s",
                               pirads_zone_name(mark->zone), pirads_zone_name(lesion->common.zone),
                               consequence ? consequence : "");
-    session_add(
-        session, CHARACTERISATION,
+    report_add(
+        &session->report, PART_CHARACTERISATION,
         (overread_finding){
             .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
             .code = right ? "zone_right" : "wrong_zone",
@@ -215,20 +213,20 @@ static void sector_finding(struct session *session, const struct lesion_model *l
                             "the truth agree.",
                             stated, sector_size(mark->sectors) > 1 ? " and more" : "",
                             session_place(session, &lesion->common), shared, all);
-    session_add(session, CHARACTERISATION,
-                (overread_finding){
-                    .verdict = shared == all ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                    .code = shared == all ? "sector_right"
-                            : shared      ? "sector_partial"
-                                          : "sector_wrong",
-                    .points_milli = POINTS_SECTORS * shared / all,
-                    .max_points_milli = POINTS_SECTORS,
-                    .answer_pointer = session_mark_pointer(session, mark),
-                    .truth_pointer = session_lesion_pointer(session, lesion),
-                    .text = text,
-                    .rule = "PI-RADS v2.1 sector map (41 sectors); points by the share of sectors in common.",
-                    .look_again = shared == all ? NULL : session_look(session, &lesion->common),
-                });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = shared == all ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = shared == all ? "sector_right"
+                           : shared      ? "sector_partial"
+                                         : "sector_wrong",
+                   .points_milli = POINTS_SECTORS * shared / all,
+                   .max_points_milli = POINTS_SECTORS,
+                   .answer_pointer = session_mark_pointer(session, mark),
+                   .truth_pointer = session_lesion_pointer(session, lesion),
+                   .text = text,
+                   .rule = "PI-RADS v2.1 sector map (41 sectors); points by the share of sectors in common.",
+                   .look_again = shared == all ? NULL : session_look(session, &lesion->common),
+               });
 }
 
 /* What led the expert and the reader apart, when both sets of scores are known. */
@@ -247,8 +245,7 @@ static const char *score_difference(struct session *session, const struct lesion
             ? " Between 4 and 5 decides the size: 5 needs 15 mm or more, or "
               "definite extraprostatic extension."
             : "");
-    session->report.failed |= !text;
-    return text ? text : "";
+    return report_text(&session->report, text);
 }
 
 static const char *expert_rule(const struct finding_model *expert)
@@ -271,22 +268,22 @@ static void category_finding(struct session *session, const struct lesion_model 
                                              called < TARGET_CATEGORY && expert >= TARGET_CATEGORY
                                                  ? " Below 3 no biopsy follows."
                                                  : "");
-    session_add(session, CHARACTERISATION,
-                (overread_finding){
-                    .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                    .code = right             ? "category_right"
-                            : called > expert ? "over_called"
-                                              : "under_called",
-                    .points_milli = right    ? POINTS_CATEGORY
-                                    : by_one ? POINTS_CATEGORY_BY_ONE
-                                             : 0,
-                    .max_points_milli = POINTS_CATEGORY,
-                    .answer_pointer = session_mark_pointer(session, mark),
-                    .truth_pointer = session_lesion_pointer(session, lesion),
-                    .text = text,
-                    .rule = expert_rule(&lesion->common),
-                    .look_again = right ? NULL : session_look(session, &lesion->common),
-                });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = right             ? "category_right"
+                           : called > expert ? "over_called"
+                                             : "under_called",
+                   .points_milli = right    ? POINTS_CATEGORY
+                                   : by_one ? POINTS_CATEGORY_BY_ONE
+                                            : 0,
+                   .max_points_milli = POINTS_CATEGORY,
+                   .answer_pointer = session_mark_pointer(session, mark),
+                   .truth_pointer = session_lesion_pointer(session, lesion),
+                   .text = text,
+                   .rule = expert_rule(&lesion->common),
+                   .look_again = right ? NULL : session_look(session, &lesion->common),
+               });
 }
 
 static void describe(struct session *session, const struct lesion_model *lesion,

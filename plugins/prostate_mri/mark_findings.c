@@ -41,8 +41,7 @@ static const char *nearest_words(struct session *session, const struct finding_m
         return "";
     const char *words = plugin_printf(session->host, " The nearest significant lesion is %s mm away.",
                                       fixed_text(best, 3, 1).text);
-    session->report.failed |= !words;
-    return words ? words : "";
+    return report_text(&session->report, words);
 }
 
 static int32_t false_cost(int category)
@@ -77,16 +76,16 @@ static void false_mark(struct session *session, const struct finding_model *mark
             session->host,
             "You marked a finding %s as PI-RADS %d: nothing of significance is there, as you said.",
             session_place(session, mark), mark->category);
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = target ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-                    .code = code,
-                    .points_milli = -session_cost(session, false_cost(mark->category)),
-                    .answer_pointer = session_mark_pointer(session, mark),
-                    .text = text,
-                    .rule = cost_rule,
-                    .look_again = target ? pitfall(mark->zone) : NULL,
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = target ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                   .code = code,
+                   .points_milli = -report_cost(&session->report, false_cost(mark->category)),
+                   .answer_pointer = session_mark_pointer(session, mark),
+                   .text = text,
+                   .rule = cost_rule,
+                   .look_again = target ? pitfall(mark->zone) : NULL,
+               });
 }
 
 static void benign_mark(struct session *session, int at)
@@ -103,29 +102,29 @@ static void benign_mark(struct session *session, int at)
                                                  : " the expert's category is not known";
     session->report.failed |= !expert;
     session->false_suspicious += over && mark->category >= SUSPICIOUS_CATEGORY;
-    session_add(session, LOCALISATION,
-                (overread_finding){
-                    .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-                    .code = over ? "over_called" : "benign_finding",
-                    .points_milli = over ? -session_cost(session, cost) : 0,
-                    .answer_pointer = session_mark_pointer(session, mark),
-                    .truth_pointer = session_lesion_pointer(session, lesion),
-                    .text = plugin_printf(
-                        session->host, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.", kind,
-                        session_place(session, &lesion->common), mark->category, expert ? expert : ""),
-                    .rule = "A mark on a finding that is not clinically significant is right up to the "
-                            "expert's category (3 where "
-                            "it is not known). Above it, 4 or 5 costs 1 point and 3 half a point.",
-                    .look_again = over ? pitfall(lesion->common.zone) : NULL,
-                });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                   .code = over ? "over_called" : "benign_finding",
+                   .points_milli = over ? -report_cost(&session->report, cost) : 0,
+                   .answer_pointer = session_mark_pointer(session, mark),
+                   .truth_pointer = session_lesion_pointer(session, lesion),
+                   .text = plugin_printf(
+                       session->host, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.", kind,
+                       session_place(session, &lesion->common), mark->category, expert ? expert : ""),
+                   .rule = "A mark on a finding that is not clinically significant is right up to the "
+                           "expert's category (3 where "
+                           "it is not known). Above it, 4 or 5 costs 1 point and 3 half a point.",
+                   .look_again = over ? pitfall(lesion->common.zone) : NULL,
+               });
 }
 
 static void duplicate_mark(struct session *session, int at)
 {
     const struct finding_model *mark = &session->answer.marks[at];
     const struct lesion_model *lesion = &session->truth.lesions[session->matching.lesion_of_mark[at]];
-    session_add(
-        session, LOCALISATION,
+    report_add(
+        &session->report, PART_LOCALISATION,
         (overread_finding){
             .verdict = OVERREAD_NOTE,
             .code = "duplicate_mark",

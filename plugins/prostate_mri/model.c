@@ -4,17 +4,6 @@
 
 enum { NEAR_DEFAULT_MM = 10, GLAND_MARGIN_DEFAULT_MM = 10, FALSE_POSITIVES_DEFAULT = 2 };
 
-static bool one_of(const overread_value *value, const char *const *names, int count, int *ret)
-{
-    for (int i = 0; i < count; i++) {
-        if (value_is(value, names[i])) {
-            *ret = i;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The schemas bound every number far more tightly. This holds for values that no schema has seen: what passes
  * cannot overflow the arithmetic of the grade. */
 #define NUMBER_LIMIT INT64_C(1000000000000)
@@ -33,20 +22,6 @@ static bool read_vector(const overread_value *value, uint32_t scale, int64_t ret
         if (fixed_absolute(ret[i]) > LENGTH_LIMIT)
             return false;
     }
-    return true;
-}
-
-/* An absent member leaves *ret alone. */
-static bool read_number(const overread_value *object, const char *name, uint32_t scale, int64_t limit,
-                        int64_t *ret)
-{
-    const overread_value *value = value_member(object, name);
-    if (!value)
-        return true;
-    int64_t number = fixed_from_value(value, scale, -1);
-    if (number < 0 || number > limit)
-        return false;
-    *ret = number;
     return true;
 }
 
@@ -71,14 +46,14 @@ static bool read_zone(const overread_value *object, struct finding_model *ret)
 {
     static const char *const zones[] = {"PZ", "TZ", "CZ", "AFS"};
     int zone, basis;
-    if (!one_of(value_member(object, "zone"), zones, 4, &zone))
+    if (!value_choice(value_member(object, "zone"), zones, 4, &zone))
         return false;
     ret->zone = (enum pirads_zone)zone;
     ret->basis = pirads_default_basis(ret->zone);
     const overread_value *stated = value_member(object, "basis");
     if (!stated || ret->zone == PIRADS_PZ || ret->zone == PIRADS_TZ)
         return true;
-    if (!one_of(stated, zones, 2, &basis))
+    if (!value_choice(stated, zones, 2, &basis))
         return false;
     ret->basis = (enum pirads_zone)basis;
     ret->basis_stated = true;
@@ -113,7 +88,7 @@ static bool read_scores(const overread_value *object, struct pirads_scores *ret)
 {
     static const char *const texts[] = {"-", "+", "not_done"};
     int dce;
-    if (!one_of(value_member(object, "dce"), texts, 3, &dce))
+    if (!value_choice(value_member(object, "dce"), texts, 3, &dce))
         return false;
     ret->dce = (enum pirads_dce)dce;
     return read_score(value_member(object, "t2w"), &ret->t2w) &&
@@ -125,8 +100,8 @@ static bool read_common(const overread_value *object, uint32_t index, struct fin
     int64_t category = 0;
     ret->index = index;
     ret->size = MODEL_UNKNOWN;
-    if (!read_number(object, "pirads", 1, 5, &category) ||
-        !read_number(object, "size_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->size))
+    if (!fixed_member(object, "pirads", 1, 5, &category) ||
+        !fixed_member(object, "size_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->size))
         return false;
     ret->category = (int)category;
     ret->epe = value_truth(value_member(object, "epe"));
@@ -140,8 +115,8 @@ static bool read_match(const overread_value *value, struct config_model *ret)
     static const char *const modes[] = {"distance", "ellipsoid", "point"};
     const overread_value *match = value_member(value, "match");
     int mode;
-    if (!one_of(value_member(match, "mode"), modes, 3, &mode) ||
-        !read_number(match, "distance_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->distance))
+    if (!value_choice(value_member(match, "mode"), modes, 3, &mode) ||
+        !fixed_member(match, "distance_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->distance))
         return false;
     ret->mode = (enum match_mode)mode;
     ret->near = ret->distance > 0 ? 2 * ret->distance : NEAR_DEFAULT_MM * GEOMETRY_MM;
@@ -153,7 +128,7 @@ static bool read_asked(const overread_value *ask, struct config_model *ret)
     static const char *const asked[] = {"management", "index", "size", "epe", "svi", "volume", "psa_density"};
     int item;
     for (uint32_t i = 0; i < value_count(ask); i++) {
-        if (!one_of(value_item(ask, i), asked, 7, &item))
+        if (!value_choice(value_item(ask, i), asked, 7, &item))
             return false;
         ret->asked |= 1u << item;
     }
@@ -181,7 +156,7 @@ static bool read_gland(const overread_value *gland, struct config_model *ret)
     ret->gland_margin = GLAND_MARGIN_DEFAULT_MM * GEOMETRY_MM;
     return !gland || (read_ellipsoid(gland, &ret->gland) &&
                       read_vector(value_member(gland, "centre"), GEOMETRY_MM, ret->gland.centre.at) &&
-                      read_number(gland, "margin_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->gland_margin));
+                      fixed_member(gland, "margin_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->gland_margin));
 }
 
 bool model_config(const overread_value *value, struct config_model *ret)
@@ -189,7 +164,7 @@ bool model_config(const overread_value *value, struct config_model *ret)
     int64_t false_positives = FALSE_POSITIVES_DEFAULT;
     *ret = (struct config_model){0};
     ret->pirads_v2_definition = value_is(value_member(value, "cspca_definition"), "pirads_v2");
-    if (!read_number(value, "max_false_positives", 1, MODEL_LESIONS, &false_positives))
+    if (!fixed_member(value, "max_false_positives", 1, MODEL_LESIONS, &false_positives))
         return false;
     ret->max_false_positives = (int)false_positives;
     return read_match(value, ret) && read_asked(value_member(value, "ask"), ret) &&
@@ -217,16 +192,16 @@ static bool read_facts(const overread_value *object, struct case_facts *ret)
                                .psa = MODEL_UNKNOWN,
                                .psa_density = MODEL_UNKNOWN,
                                .probability = MODEL_UNKNOWN};
-    if (!read_number(object, "volume_ml", 1000, NUMBER_LIMIT, &ret->volume) ||
-        !read_number(object, "psa_ng_ml", 1000000, NUMBER_LIMIT, &ret->psa) ||
-        !read_number(object, "psa_density", 1000000, NUMBER_LIMIT, &ret->psa_density) ||
-        !read_number(object, "cspca_probability", 1000000, 1000000, &ret->probability) ||
-        !read_number(object, "pirads", 1, 5, &category))
+    if (!fixed_member(object, "volume_ml", 1000, NUMBER_LIMIT, &ret->volume) ||
+        !fixed_member(object, "psa_ng_ml", 1000000, NUMBER_LIMIT, &ret->psa) ||
+        !fixed_member(object, "psa_density", 1000000, NUMBER_LIMIT, &ret->psa_density) ||
+        !fixed_member(object, "cspca_probability", 1000000, 1000000, &ret->probability) ||
+        !fixed_member(object, "pirads", 1, 5, &category))
         return false;
     ret->category = (int)category;
     if (ret->psa_density == MODEL_UNKNOWN && ret->psa != MODEL_UNKNOWN && ret->volume > 0)
         ret->psa_density = (int64_t)fixed_divide((int128)ret->psa * 1000, ret->volume);
-    if (management && !one_of(management, managements, 4, &ret->management))
+    if (management && !value_choice(management, managements, 4, &ret->management))
         return false;
     if (size) {
         ret->has_gland_size = true;
@@ -310,8 +285,8 @@ static bool read_lesion(const overread_value *value, uint32_t index, const struc
     if (!ret->id || !read_common(value, index, common) || !read_ellipsoid(value, &common->body) ||
         !read_vector(value_member(value, "centre"), GEOMETRY_MM, common->body.centre.at))
         return false;
-    if (!read_number(value, "isup", 1, 5, &isup) ||
-        !read_number(value, "volume_ml", 1000, NUMBER_LIMIT, &ret->volume))
+    if (!fixed_member(value, "isup", 1, 5, &isup) ||
+        !fixed_member(value, "volume_ml", 1000, NUMBER_LIMIT, &ret->volume))
         return false;
     common->position = common->body.centre;
     if (target && !read_vector(target, GEOMETRY_MM, common->position.at))

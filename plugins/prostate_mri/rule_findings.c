@@ -16,8 +16,7 @@ static const char *basis_words(struct session *session, const struct finding_mod
     const char *words = plugin_printf(session->host, " (a lesion of the %s, judged as %s %s)",
                                       pirads_zone_name(mark->zone), pirads_zone_code(mark->basis),
                                       mark->basis_stated ? "as you stated" : "since no origin was stated");
-    session->report.failed |= !words;
-    return words ? words : "";
+    return report_text(&session->report, words);
 }
 
 static enum pirads_zone other_basis(enum pirads_zone basis)
@@ -114,16 +113,16 @@ void findings_of_rule(struct session *session, const struct finding_model *mark,
         if (!expert)
             return;
     }
-    session_add(session, CHARACTERISATION,
-                (overread_finding){
-                    .verdict = expert ? judgement.verdict : OVERREAD_NOTE,
-                    .code = judgement.code,
-                    .points_milli = expert ? judgement.points : 0,
-                    .max_points_milli = expert ? POINTS_RULE : 0,
-                    .answer_pointer = session_mark_pointer(session, mark),
-                    .truth_pointer = expert ? session_lesion_pointer(session, expert) : NULL,
-                    .text = judgement.text,
-                    .rule = ruling.rule,
-                    .look_again = judgement.look_again,
-                });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = expert ? judgement.verdict : OVERREAD_NOTE,
+                   .code = judgement.code,
+                   .points_milli = expert ? judgement.points : 0,
+                   .max_points_milli = expert ? POINTS_RULE : 0,
+                   .answer_pointer = session_mark_pointer(session, mark),
+                   .truth_pointer = expert ? session_lesion_pointer(session, expert) : NULL,
+                   .text = judgement.text,
+                   .rule = ruling.rule,
+                   .look_again = judgement.look_again,
+               });
 }

@@ -2,19 +2,6 @@
 #include "common/fixed.h"
 #include "common/text.h"
 
-void session_add(struct session *session, enum component component, overread_finding finding)
-{
-    session->earned[component] += finding.points_milli;
-    session->possible[component] += finding.max_points_milli;
-    report_finding(&session->report, finding);
-}
-
-int32_t session_cost(const struct session *session, int32_t cost)
-{
-    int64_t left = session->report.points_milli;
-    return left < cost ? (int32_t)left : cost;
-}
-
 const char *session_mark_pointer(struct session *session, const struct finding_model *mark)
 {
     const char *pointer = plugin_printf(session->host, "/lesions/%u", mark->index);
@@ -49,8 +36,7 @@ const char *session_place(struct session *session, const struct finding_model *f
     else
         place = plugin_printf(session->host, "in the %s (%s and %d more)", sector->name, sector->code,
                               sector_size(finding->sectors) - 1);
-    session->report.failed |= !place;
-    return place ? place : "";
+    return report_text(&session->report, place);
 }
 
 const char *session_look(struct session *session, const struct finding_model *finding)

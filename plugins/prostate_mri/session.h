@@ -31,8 +31,6 @@ enum points {
 
 enum { TARGET_CATEGORY = 3, SUSPICIOUS_CATEGORY = 4 };
 
-enum component { LOCALISATION, CHARACTERISATION, DECISION, COMPONENTS };
-
 struct session {
     const overread_host *host;
     struct config_model config;
@@ -40,16 +38,10 @@ struct session {
     struct answer_model answer;
     struct matching matching;
     struct report report;
-    int64_t earned[COMPONENTS], possible[COMPONENTS];
     int hits, misses, near_misses; /* of significant lesions; a dismissed one is a miss */
     int false_targets;             /* false positives of category 3 and more */
     int false_suspicious; /* false calls of category 4 and more, over-called benign findings included */
 };
-
-/* Adds the finding, and its points to the component. */
-void session_add(struct session *session, enum component component, overread_finding finding);
-/* Takes up to `cost` of the points earned so far: the score never falls below 0. Returns what was taken. */
-int32_t session_cost(const struct session *session, int32_t cost);
 
 const char *session_mark_pointer(struct session *session, const struct finding_model *mark);
 const char *session_lesion_pointer(struct session *session, const struct lesion_model *lesion);
