@@ -96,6 +96,9 @@ static void density_finding(struct session *session, int side)
                                 model_side_words[side], answered ? words[said] : "nothing", words[truth]),
             .rule = "ACR BI-RADS Atlas, 5th ed. 2013: composition a to d, by how much dense tissue may "
                     "hide a lesion.",
+            .look_again = right ? NULL
+                                : "All views of both breasts side by side: how much of the tissue is dense, "
+                                  "and could hide a small mass?",
         });
 }
 

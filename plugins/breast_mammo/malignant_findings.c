@@ -267,6 +267,7 @@ static void size_finding(struct session *session, const struct finding_model *fi
                                : plugin_printf(session->host, "You gave no size; the finding measures %s mm.",
                                                fixed_text(finding->size, 3, 1).text),
                    .rule = "Greatest dimension: right within 3 mm or 20 %.",
+                   .look_again = right ? NULL : look(session, finding),
                });
 }
 

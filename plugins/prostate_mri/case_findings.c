@@ -62,6 +62,7 @@ struct question {
     int32_t worth;
     const char *right_code, *wrong_code;
     const char *answer_pointer, *truth_pointer;
+    const char *look_again; /* when it was not right */
 };
 
 /* Adds the outcome; it carries points only when the case asks for it. */
@@ -85,6 +86,7 @@ static void add_outcome(struct session *session, const struct question *question
                    .truth_pointer = question->truth_pointer,
                    .text = text,
                    .rule = rule,
+                   .look_again = right ? NULL : question->look_again,
                });
 }
 
@@ -153,6 +155,7 @@ void findings_asked_of_lesion(struct session *session, const struct lesion_model
                                 .worth = POINTS_ASKED,
                                 .answer_pointer = session_mark_pointer(session, mark),
                                 .truth_pointer = session_lesion_pointer(session, lesion)};
+    question.look_again = session_look(session, &lesion->common);
     question.bit = ASKED_SIZE;
     question.right_code = "size_right";
     question.wrong_code = "size_wrong";
@@ -160,10 +163,16 @@ void findings_asked_of_lesion(struct session *session, const struct lesion_model
     question.bit = ASKED_EPE;
     question.right_code = "epe_right";
     question.wrong_code = "epe_wrong";
+    question.look_again =
+        "T2W in two planes where the lesion meets the capsule: bulge, irregular or broken margin, an "
+        "obliterated rectoprostatic angle, an asymmetric neurovascular bundle.";
     sign_finding(session, mark->epe, lesion->common.epe, "extraprostatic extension", &question);
     question.bit = ASKED_SVI;
     question.right_code = "svi_right";
     question.wrong_code = "svi_wrong";
+    question.look_again =
+        "T2W, axial and coronal or sagittal, from the base into both seminal vesicles: dark tissue "
+        "inside, thick walls, and the same place on DWI.";
     sign_finding(session, mark->svi, lesion->common.svi, "seminal vesicle invasion", &question);
 }
 
@@ -228,6 +237,7 @@ static void index_finding(struct session *session)
                                     session_lesion_pointer(session, &session->truth.lesions[truth])};
     bool right = mark && session->matching.hit[truth] && session->matching.mark_of_lesion[truth] == at;
     const char *place = session_place(session, &session->truth.lesions[truth].common);
+    question.look_again = session_look(session, &session->truth.lesions[truth].common);
     const char *text = right ? plugin_printf(session->host, "You named the right index lesion, %s.", place)
                              : plugin_printf(session->host, "%s; the index lesion lies %s.",
                                              mark ? "You named another finding the index lesion"
@@ -246,13 +256,16 @@ static void volume_finding(struct session *session)
     static const char *const rule =
         "Gland volume = length x width x height (cm) x 0.52; right within 15 % or 2 ml.";
     bool answered = said->volume != MODEL_UNKNOWN;
-    struct question question = {.bit = ASKED_VOLUME,
-                                .component = PART_CHARACTERISATION,
-                                .worth = POINTS_ASKED,
-                                .right_code = "volume_right",
-                                .wrong_code = "volume_wrong",
-                                .answer_pointer = "/volume_ml",
-                                .truth_pointer = "/volume_ml"};
+    struct question question = {
+        .bit = ASKED_VOLUME,
+        .component = PART_CHARACTERISATION,
+        .worth = POINTS_ASKED,
+        .right_code = "volume_right",
+        .wrong_code = "volume_wrong",
+        .answer_pointer = "/volume_ml",
+        .truth_pointer = "/volume_ml",
+        .look_again = "Height and length on mid-sagittal T2W, width on axial T2W, each where it "
+                      "is greatest."};
     if (truth->volume == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_VOLUME)))
         return;
     bool right = answered && is_close(said->volume, truth->volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES);

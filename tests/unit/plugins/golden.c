@@ -47,6 +47,15 @@ static json_t *load(const char *name, const char *file)
     return json;
 }
 
+static json_t *load_manifest(void)
+{
+    char path[PATH_SIZE];
+    snprintf(path, sizeof(path), PLUGIN_SOURCE_DIR "/%s/manifest.json", golden_plugin);
+    json_t *manifest = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(manifest);
+    return manifest;
+}
+
 static int64_t milli(const json_t *grade, const char *name)
 {
     double value = json_number_value(json_object_get(grade, name)) * 1000;
@@ -139,11 +148,8 @@ static struct schema *schema_of(const json_t *manifest, const char *which)
 static void each_golden_file_is_valid_by_its_schema(void **state)
 {
     static const char *const files[] = {"config", "truth", "answer"};
-    char path[PATH_SIZE];
     (void)state;
-    snprintf(path, sizeof(path), PLUGIN_SOURCE_DIR "/%s/manifest.json", golden_plugin);
-    json_t *manifest = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-    assert_non_null(manifest);
+    json_t *manifest = load_manifest();
     for (size_t f = 0; f < 3; f++) {
         struct schema *schema = schema_of(manifest, files[f]);
         for (size_t i = 0; i < expectation_count; i++) {
@@ -172,6 +178,63 @@ static void no_golden_case_lies_there_unread(void **state)
     assert_int_equal(folders, expectation_count);
 }
 
+static void each_code_of_the_manifest_is_in_a_golden_case(void **state)
+{
+    json_t *manifest = load_manifest(), *codes = json_object_get(manifest, "findings"), *title;
+    const char *code;
+    (void)state;
+    assert_true(json_object_size(codes) > 0);
+    json_object_foreach(codes, code, title)
+    {
+        bool seen = false;
+        for (size_t i = 0; i < expectation_count && !seen; i++) {
+            json_t *expected = load(expectations[i].name, "expected");
+            seen = grade_finding(expected, code) != NULL;
+            json_decref(expected);
+        }
+        if (!seen)
+            fail_msg("no golden case has the finding %s", code);
+    }
+    json_decref(manifest);
+}
+
+/* What was wrong about a thing that was marked, or should have been: "/lesions/0". */
+static bool is_error_about_an_item(const json_t *finding)
+{
+    static const char *const pointers[] = {"answer_pointer", "truth_pointer"};
+    const char *verdict = json_string_value(json_object_get(finding, "verdict"));
+    bool item = false;
+    for (size_t i = 0; i < 2; i++) {
+        const char *pointer = json_string_value(json_object_get(finding, pointers[i]));
+        item |= pointer && strpbrk(pointer, "0123456789");
+    }
+    return item && strcmp(verdict, "hit") != 0 && strcmp(verdict, "note") != 0;
+}
+
+/* "not_characterised" stands beside the finding that says where the missed one lies. */
+static void each_error_names_the_rule_that_decided_and_what_to_look_at_again(void **state)
+{
+    size_t errors = 0;
+    (void)state;
+    for (size_t i = 0; i < expectation_count; i++) {
+        json_t *expected = load(expectations[i].name, "expected"), *finding;
+        size_t k;
+        json_array_foreach(json_object_get(expected, "findings"), k, finding)
+        {
+            const char *code = json_string_value(json_object_get(finding, "code"));
+            if (!json_is_string(json_object_get(finding, "rule")))
+                fail_msg("%s: %s has no rule", expectations[i].name, code);
+            if (!is_error_about_an_item(finding) || strcmp(code, "not_characterised") == 0)
+                continue;
+            errors++;
+            if (!json_is_string(json_object_get(finding, "look_again")))
+                fail_msg("%s: %s does not say what to look at again", expectations[i].name, code);
+        }
+        json_decref(expected);
+    }
+    assert_true(errors > 0);
+}
+
 int golden_run(const char *plugin, const struct expectation *table, size_t count)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +242,8 @@ int golden_run(const char *plugin, const struct expectation *table, size_t count
         cmocka_unit_test(each_golden_truth_and_answer_passes_the_plugins_own_checks),
         cmocka_unit_test(each_golden_file_is_valid_by_its_schema),
         cmocka_unit_test(no_golden_case_lies_there_unread),
+        cmocka_unit_test(each_code_of_the_manifest_is_in_a_golden_case),
+        cmocka_unit_test(each_error_names_the_rule_that_decided_and_what_to_look_at_again),
     };
     golden_plugin = plugin;
     expectations = table;

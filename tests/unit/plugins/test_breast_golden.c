@@ -50,6 +50,7 @@ static const struct expectation expectations[] = {
     {"inside_the_ellipse", 13000, 13000, true, {"finding_found", "two_views_agree"}},
     {"outside_the_ellipse", 8000, 13000, false, {"mislocalised"}},
     {"density_and_size_asked", 13500, 14500, true, {"density_right", "density_wrong", "size_wrong"}},
+    {"density_and_size_not_answered", 13000, 14500, true, {"not_answered"}},
     {"density_and_size_not_asked", 13000, 13000, true, {"density_right", "density_wrong", "size_right"}},
     {"known_cancer", 13000, 13000, true, {"finding_found", "decision_right"}},
     {"known_cancer_recalled", 8000, 13000, false, {"unnecessary_recall", "over_called"}},
