@@ -14,7 +14,7 @@
  *       },
  *       "findings": {"lesion_missed": "Lesion missed", ...},  every code a finding may have, with its title
  *       "schemas": {"config": {...}, "truth": {...}, "answer": {...}},   JSON Schema 2020-12; see schema.h
- *       "ui": {...},                      optional: hints for clients, passed on as they are
+ *       "ui": {...},                      optional: hints for clients, passed on as they are; AUTHORS.md says which
  *       "reader_statistics": {...}        optional: see below
  *     }
  *

@@ -293,6 +293,39 @@ def test_a_shipped_plugin_conforms_in_every_check(plugin):
     assert {word for word, _ in outcomes.values()} == {"ok"}, outcomes
 
 
+def at(schema, pointer, root):
+    """The schema of what a pointer of `ui` leads to, or None."""
+    for step in [part for part in pointer.split("/") if part]:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+        if step == "*":
+            schema = schema.get("items") or next(iter(schema.get("properties", {}).values()), None)
+        else:
+            schema = schema.get("properties", {}).get(step)
+        if schema is None:
+            return None
+    return root["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+
+
+@pytest.mark.parametrize("plugin", ["prostate_mri", "breast_mammo", "lung_ct", "wrist_xr"])
+def test_the_hints_for_a_form_are_of_the_guides_words_and_lead_into_the_answer(scaffold, plugin):
+    path = scaffold / "manifest.json" if plugin == "wrist_xr" else ROOT / "plugins" / plugin / "manifest.json"
+    manifest, text = json.loads(path.read_text()), (ROOT / "include/overread/AUTHORS.md").read_text()
+    answer, ui = manifest["schemas"]["answer"], manifest["ui"]
+    section = text.split("## Hints for the form")[1].split("\n## ")[0]
+    assert all(f"`{name}`" in section for name in ui if name != "sectors")
+    for pointer, groups in ui["groups"].items():
+        said = [member for group in groups for member in group["members"]]
+        assert sorted(said) == sorted(at(answer, pointer, answer)["properties"]), pointer
+    for pointer, widget in ui["widgets"].items():
+        assert at(answer, pointer, answer) is not None and f"`{widget}`" in section, pointer
+    for pointer, conditions in ui.get("show_when", {}).items():
+        assert at(answer, pointer, answer) is not None, pointer
+        for other, values in conditions.items():
+            schema = at(answer, other, answer)
+            assert schema["type"] == "boolean" or set(values) <= set(schema["enum"]), other
+    assert {role for row in ui.get("hanging", []) for role in row} <= set(ui.get("series", []))
+
+
 def test_the_server_cannot_load_a_plugin():
     names = subprocess.run(["nm", "-D", "--undefined-only", OVERREAD], capture_output=True, text=True, check=True).stdout
     assert not re.search(r"\bdlm?open\b", names)
