@@ -26,6 +26,8 @@ static bool outside_image(const struct lung_config *config, const int64_t point[
 
 /* --- Answer ------------------------------------------------------------------------------------------ */
 
+static const char one_size[] = "A size is a mean diameter or a volume, not both.";
+
 /* Marks closer together than this are one mark, sent twice. */
 #define SAME_PLACE (LUNG_MM / 2)
 
@@ -37,6 +39,8 @@ static enum overread_status check_mark(const overread_host *host, const struct l
     if (outside_image(config, mark->body.centre))
         return check_refuse_item(host, problem, "nodules", index, "/position",
                                  "The position lies outside the image.");
+    if (mark->stated_twice)
+        return check_refuse_item(host, problem, "nodules", index, mark->stated_twice, one_size);
     if (mark->reading.solid > mark->reading.mean)
         return check_refuse_item(host, problem, "nodules", index, "/solid_mm",
                                  "The solid component cannot be larger than the nodule.");
@@ -89,7 +93,8 @@ static bool is_part_larger(const struct lung_reading *reading)
 static const char *mean_objection(const struct lung_nodule *nodule)
 {
     int sum = nodule->long_axis + nodule->short_axis;
-    if (nodule->long_axis == LUNG_UNKNOWN || nodule->short_axis == LUNG_UNKNOWN)
+    if (nodule->long_axis == LUNG_UNKNOWN || nodule->short_axis == LUNG_UNKNOWN ||
+        nodule->volume != LUNG_UNKNOWN)
         return NULL;
     if (nodule->short_axis > nodule->long_axis)
         return "The short axis is longer than the long one.";
@@ -125,6 +130,7 @@ static enum overread_status check_nodule(const overread_host *host, const struct
                     : !lung_in_lungs(config, nodule->body.centre)
                         ? "The nodule lies outside the config's lungs."
                         : NULL},
+        {nodule->stated_twice ? nodule->stated_twice : "", nodule->stated_twice ? one_size : NULL},
         {"/solid_mm",
          is_part_larger(&nodule->reading) ? "The solid component cannot be larger than the nodule." : NULL},
         {"/mean_diameter_mm", mean_objection(nodule)},

@@ -1,5 +1,6 @@
 #include "lungrads.h"
 #include <stddef.h>
+#include <stdint.h>
 
 #define SOURCE "Lung-RADS v2022 (ACR), "
 #define RULING(category, words)                                                                              \
@@ -14,6 +15,28 @@ static const char *const undefined_rule =
 static struct lung_ruling undefined(void)
 {
     return (struct lung_ruling){LUNG_NOT_DEFINED, undefined_rule};
+}
+
+/* --- Volumes ----------------------------------------------------------------------------------------- */
+
+/* In whole mm3, of a diameter in tenths of a millimetre. */
+static int64_t sphere(int64_t diameter)
+{
+    const int64_t sixth_of_pi = 523598776, scale = INT64_C(1000000000000); /* 10^9 of it, and tenths cubed */
+    return (diameter * diameter * diameter * sixth_of_pi + scale / 2) / scale;
+}
+
+int lung_diameter_of_volume(int mm3)
+{
+    int low = 0, high = 2001; /* sphere(low) <= mm3 < sphere(high), or as large as sizes get */
+    while (mm3 > 0 && high - low > 1) {
+        int middle = (low + high) / 2;
+        if (sphere(middle) <= mm3)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 /* --- By size alone, as at the first detection -------------------------------------------------------- */
@@ -288,7 +311,8 @@ struct lung_ruling lung_category_of(const struct lung_reading *reading)
 const char *lung_growth_objection(const struct lung_reading *reading)
 {
     enum { GROWTH = 15, WITHIN_MONTHS = 12 };
-    bool measured = reading->type <= LUNG_JUXTAPLEURAL && reading->prior_mean != LUNG_UNKNOWN;
+    bool measured =
+        reading->type <= LUNG_JUXTAPLEURAL && reading->prior_mean != LUNG_UNKNOWN && !reading->by_volume;
     bool solid_grew = reading->type == LUNG_PART_SOLID && (reading->solid_status == LUNG_SOLID_NEW ||
                                                            reading->solid_status == LUNG_SOLID_GROWING);
     if (!measured || reading->interval_months < 0 || reading->interval_months > WITHIN_MONTHS)

@@ -56,6 +56,7 @@ struct lung_reading {
     int prior_category;                          /* LUNG_NOT_DEFINED: not given */
     int solid_status, airway, cyst, cyst_change; /* the enums, or LUNG_UNKNOWN */
     int interval_months;                         /* since the prior examination; LUNG_UNKNOWN */
+    bool by_volume;                              /* one of the sizes was stated as a volume */
     bool suspicious;                             /* additional features: 4X */
     bool proven_benign;                          /* after work-up */
 };
@@ -66,10 +67,16 @@ struct lung_ruling {
     const char *rule; /* the row in words, with its source */
 };
 
+/* The ACR states each threshold as a diameter and as the volume of that sphere, in whole mm3 (6 mm, 113 mm3).
+ * A volume counts as the largest diameter whose sphere, so rounded, is not larger than it: then both sets of
+ * thresholds are the same. 0 is 0. */
+int lung_diameter_of_volume(int mm3);
+
 struct lung_ruling lung_category_of(const struct lung_reading *reading);
 
 /* Do the stated measurements contradict the stated status? Growth is more than 1.5 mm in mean diameter within
- * 12 months. NULL, or the contradiction in words. */
+ * 12 months; of volumes nothing is said, as two of them differ by as much as they are measured twice. NULL,
+ * or the contradiction in words. */
 const char *lung_growth_objection(const struct lung_reading *reading);
 
 /* Does this management follow from the category? large_solid: a solid nodule or component of 8 mm or more. */

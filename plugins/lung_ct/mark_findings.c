@@ -100,11 +100,11 @@ static void minor_mark(struct lung_session *session, int at)
                    .text = report_text(
                        &session->report,
                        plugin_printf(session->host,
-                                     "Your mark lies on the %s of %s mm %s, which is Lung-RADS %s; you "
+                                     "Your mark lies on the %s of %s %s, which is Lung-RADS %s; you "
                                      "called it %s.%s",
                                      lung_type_text((int)nodule->reading.type),
-                                     fixed_text(nodule->reading.mean, 1, 1).text, lung_place(session, nodule),
-                                     lung_category_text((int)nodule->category),
+                                     lung_size(session, nodule->reading.mean, nodule->volume),
+                                     lung_place(session, nodule), lung_category_text((int)nodule->category),
                                      lung_category_text((int)mark->category), lung_outcome(session, nodule))),
                    .rule = over && ruling.category ? ruling.rule : cost_rule,
                    .look_again = over ? lung_look(session, nodule) : NULL,

@@ -161,13 +161,36 @@ static const char *const categories[] = {"", "1", "2", "3", "4A", "4B", "4X", "0
 static const char *const managements[] = {"ldct_12_months", "ldct_6_months", "ldct_3_months",
                                           "pet_ct_or_tissue", "complete_examination"};
 
-static bool read_measurements(const overread_value *value, struct lung_reading *ret)
+/* A size is stated as a diameter or as a volume; pointer: to the latter, in its nodule. */
+static bool read_size(const overread_value *value, const char *diameter, const char *pointer,
+                      struct lung_nodule *nodule, int *ret, int *ret_volume)
 {
-    enum { LIMIT = 10000 };
-    return read_number(value, "mean_diameter_mm", TENTHS, LIMIT, &ret->mean) && ret->mean >= 0 &&
-           read_number(value, "solid_mm", TENTHS, LIMIT, &ret->solid) &&
-           read_number(value, "prior_diameter_mm", TENTHS, LIMIT, &ret->prior_mean) &&
-           read_number(value, "prior_solid_mm", TENTHS, LIMIT, &ret->prior_solid);
+    enum { LIMIT = 10000, VOLUME_LIMIT = 10000000 };
+    int mm3 = LUNG_UNKNOWN;
+    if (!read_number(value, diameter, TENTHS, LIMIT, ret) ||
+        !read_number(value, pointer + 1, 1, VOLUME_LIMIT, &mm3))
+        return false;
+    if (mm3 == LUNG_UNKNOWN)
+        return true;
+    if (*ret != LUNG_UNKNOWN) {
+        nodule->stated_twice = pointer;
+        return true;
+    }
+    *ret = lung_diameter_of_volume(mm3);
+    *ret_volume = mm3;
+    nodule->reading.by_volume = true;
+    return true;
+}
+
+static bool read_measurements(const overread_value *value, struct lung_nodule *ret)
+{
+    struct lung_reading *reading = &ret->reading;
+    int prior = LUNG_UNKNOWN;
+    return read_size(value, "mean_diameter_mm", "/volume_mm3", ret, &reading->mean, &ret->volume) &&
+           reading->mean >= 0 &&
+           read_size(value, "solid_mm", "/solid_volume_mm3", ret, &reading->solid, &ret->solid_volume) &&
+           read_size(value, "prior_diameter_mm", "/prior_volume_mm3", ret, &reading->prior_mean, &prior) &&
+           read_size(value, "prior_solid_mm", "/prior_solid_volume_mm3", ret, &reading->prior_solid, &prior);
 }
 
 static bool read_reading(const overread_value *value, const struct lung_config *config,
@@ -195,7 +218,7 @@ static bool read_reading(const overread_value *value, const struct lung_config *
         return false;
     ret->type = (enum lung_type)type;
     ret->status = (enum lung_status)status;
-    return read_measurements(value, ret);
+    return true;
 }
 
 static void make_key(struct lung_nodule *nodule)
@@ -217,7 +240,10 @@ static void make_key(struct lung_nodule *nodule)
                                     r->cyst,
                                     r->cyst_change,
                                     r->suspicious,
-                                    r->proven_benign};
+                                    r->proven_benign,
+                                    r->by_volume,
+                                    nodule->volume,
+                                    nodule->solid_volume};
     memcpy(nodule->key, key, sizeof(key));
 }
 
@@ -231,12 +257,14 @@ static bool read_nodule(const overread_value *value, uint32_t index, const char 
         .histology = value_string(value_member(value, "histology")),
         .follow_up = value_string(value_member(value, "follow_up")),
         .malignant = value_truth(value_member(value, "malignant")),
+        .volume = LUNG_UNKNOWN,
+        .solid_volume = LUNG_UNKNOWN,
         .long_axis = LUNG_UNKNOWN,
         .short_axis = LUNG_UNKNOWN,
     };
     if (!read_vector(value_member(value, place), ret->body.centre) ||
-        !read_reading(value, config, &ret->reading) || !READ_NAME(value, "category", categories, &category) ||
-        category < LUNG_1 || category > LUNG_4X ||
+        !read_reading(value, config, &ret->reading) || !read_measurements(value, ret) ||
+        !READ_NAME(value, "category", categories, &category) || category < LUNG_1 || category > LUNG_4X ||
         !read_number(value, "long_mm", TENTHS, 10000, &ret->long_axis) ||
         !read_number(value, "short_mm", TENTHS, 10000, &ret->short_axis))
         return false;

@@ -27,12 +27,15 @@ struct lung_config {
     int max_false_positives;
 };
 
-enum { LUNG_KEYS = 17 };
+enum { LUNG_KEYS = 20 };
 
 struct lung_nodule {
     uint32_t index;        /* where it stood: for pointers only */
     struct lung_body body; /* a mark has only a centre */
     struct lung_reading reading;
+    int volume, solid_volume; /* mm3, where the size was stated so; LUNG_UNKNOWN */
+    const char
+        *stated_twice; /* "/volume_mm3": a size that is stated as diameter too, which is what counts; NULL */
     enum lung_category category;
     int64_t key[LUNG_KEYS];                 /* all that tells two nodules apart, in the order of sorting */
     const char *id, *histology, *follow_up; /* of the truth; NULL */

@@ -14,9 +14,9 @@ static int32_t points_of_description(const struct lung_nodule *nodule)
 static const char *describe(struct lung_session *session, const struct lung_nodule *nodule)
 {
     return report_text(&session->report,
-                       plugin_printf(session->host, "%s of %s mm (Lung-RADS %s) %s",
+                       plugin_printf(session->host, "%s of %s (Lung-RADS %s) %s",
                                      lung_type_text((int)nodule->reading.type),
-                                     fixed_text(nodule->reading.mean, 1, 1).text,
+                                     lung_size(session, nodule->reading.mean, nodule->volume),
                                      lung_category_text((int)nodule->category), lung_place(session, nodule)));
 }
 
@@ -168,42 +168,59 @@ static const char *consequence(struct lung_session *session, const struct lung_n
                                      lung_category_text(other), lung_category_text(own)));
 }
 
+static const char *measure_rule(struct lung_session *session, bool by_volume)
+{
+    const char *tolerance =
+        report_text(&session->report, plugin_printf(session->host, "%s",
+                                                    fixed_text(session->config.size_tolerance, 1, 1).text));
+    const char *rule =
+        by_volume
+            ? plugin_printf(session->host,
+                            "A volume counts as the sphere that has it: Lung-RADS v2022 (ACR) states each "
+                            "threshold both ways. Right within %s mm of diameter in this case.",
+                            tolerance)
+            : plugin_printf(session->host,
+                            "Mean of long and short axis in the lung window, to 0.1 mm "
+                            "(Lung-RADS v2022); right within %s mm in this case.",
+                            tolerance);
+    return report_text(&session->report, rule);
+}
+
 static void measure_finding(struct lung_session *session, const struct lung_nodule *nodule,
                             const struct lung_nodule *mark, bool solid)
 {
     int truth = solid ? nodule->reading.solid : nodule->reading.mean;
     int said = solid ? mark->reading.solid : mark->reading.mean;
-    int tolerance = session->config.size_tolerance;
-    bool right = said != LUNG_UNKNOWN && fixed_absolute(said - truth) <= tolerance;
+    int truth_volume = solid ? nodule->solid_volume : nodule->volume;
+    int said_volume = solid ? mark->solid_volume : mark->volume;
+    bool by_volume = truth_volume != LUNG_UNKNOWN || said_volume != LUNG_UNKNOWN;
+    bool right = said != LUNG_UNKNOWN && fixed_absolute(said - truth) <= session->config.size_tolerance;
     const char *what = solid ? "the solid component" : "the nodule";
     const char *text;
     if (said == LUNG_UNKNOWN)
-        text = plugin_printf(session->host, "You did not measure %s; its mean diameter is %s mm.", what,
-                             fixed_text(truth, 1, 1).text);
+        text = plugin_printf(session->host, "You did not measure %s; its %s %s.", what,
+                             truth_volume == LUNG_UNKNOWN ? "mean diameter is" : "volume is",
+                             lung_size(session, truth, truth_volume));
     else
-        text = plugin_printf(session->host, "You measured %s mm for %s, the truth is %s mm.%s",
-                             fixed_text(said, 1, 1).text, what, fixed_text(truth, 1, 1).text,
+        text = plugin_printf(session->host, "You measured %s for %s, the truth is %s.%s",
+                             lung_size(session, said, said_volume), what,
+                             lung_size(session, truth, truth_volume),
                              solid ? consequence(session, mark, mark->reading.mean, truth)
                                    : consequence(session, mark, truth, mark->reading.solid));
-    report_add(
-        &session->report, PART_CHARACTERISATION,
-        (overread_finding){
-            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-            .code = solid   ? (right ? "solid_right" : "solid_wrong")
-                    : right ? "size_right"
-                            : "size_wrong",
-            .points_milli = right ? LUNG_POINTS_SIZE : 0,
-            .max_points_milli = LUNG_POINTS_SIZE,
-            .answer_pointer = lung_pointer(session, mark),
-            .truth_pointer = lung_pointer(session, nodule),
-            .text = report_text(&session->report, text),
-            .rule = report_text(&session->report,
-                                plugin_printf(session->host,
-                                              "Mean of long and short axis in the lung window, to 0.1 mm "
-                                              "(Lung-RADS v2022); right within %s mm in this case.",
-                                              fixed_text(tolerance, 1, 1).text)),
-            .look_again = right ? NULL : lung_look(session, nodule),
-        });
+    report_add(&session->report, PART_CHARACTERISATION,
+               (overread_finding){
+                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+                   .code = solid   ? (right ? "solid_right" : "solid_wrong")
+                           : right ? "size_right"
+                                   : "size_wrong",
+                   .points_milli = right ? LUNG_POINTS_SIZE : 0,
+                   .max_points_milli = LUNG_POINTS_SIZE,
+                   .answer_pointer = lung_pointer(session, mark),
+                   .truth_pointer = lung_pointer(session, nodule),
+                   .text = report_text(&session->report, text),
+                   .rule = measure_rule(session, by_volume),
+                   .look_again = right ? NULL : lung_look(session, nodule),
+               });
 }
 
 static void status_finding(struct lung_session *session, const struct lung_nodule *nodule,

@@ -18,6 +18,15 @@ const char *lung_place(struct lung_session *session, const struct lung_nodule *n
                                                        at[0] >= midline ? "left" : "right"));
 }
 
+const char *lung_size(struct lung_session *session, int mean, int volume)
+{
+    const char *text =
+        volume == LUNG_UNKNOWN
+            ? plugin_printf(session->host, "%s mm", fixed_text(mean, 1, 1).text)
+            : plugin_printf(session->host, "%d mm³ (%s mm)", volume, fixed_text(mean, 1, 1).text);
+    return report_text(&session->report, text);
+}
+
 const char *lung_look(struct lung_session *session, const struct lung_nodule *nodule)
 {
     const char *how = nodule->reading.type == LUNG_GROUND_GLASS || nodule->reading.type == LUNG_PART_SOLID

@@ -48,6 +48,8 @@ const char *lung_keep(struct lung_session *session, const char *text);
 const char *lung_pointer(struct lung_session *session, const struct lung_nodule *nodule);
 const char *lung_place(struct lung_session *session,
                        const struct lung_nodule *nodule); /* "in the left lung" */
+/* "8.0 mm", or "268 mm3 (8.0 mm)" of what was stated as a volume. */
+const char *lung_size(struct lung_session *session, int mean, int volume);
 const char *lung_look(struct lung_session *session, const struct lung_nodule *nodule);
 const char *lung_match_rule(struct lung_session *session);
 const char *lung_outcome(struct lung_session *session,

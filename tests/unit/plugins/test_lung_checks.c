@@ -111,6 +111,32 @@ static void an_incoherent_truth_is_refused_at_its_place(void **state)
         try(&offences[i], HOST_CHECK_TRUTH);
 }
 
+#define VOLUME(mm3, category)                                                                                \
+    "\"type\":\"solid\",\"status\":\"baseline\",\"volume_mm3\":" mm3 ",\"category\":\"" category "\""
+
+static void a_volume_gives_the_category_and_is_no_second_size(void **state)
+{
+    static const struct offence truths[] = {
+        {config, CASE(NODULE("A", "[70,0,0]", VOLUME("268", "4A")), "4A", "ldct_3_months"), NULL, NULL},
+        {config, CASE(NODULE("A", "[70,0,0]", VOLUME("267", "3")), "3", "ldct_6_months"), NULL, NULL},
+        {config, CASE(NODULE("A", "[70,0,0]", VOLUME("267", "4A")), "4A", "ldct_3_months"),
+         "/nodules/0/category", "type, size and status"},
+        {config,
+         CASE(NODULE("A", "[70,0,0]", VOLUME("268", "4A") ",\"long_mm\":12,\"short_mm\":8"), "4A",
+              "ldct_3_months"),
+         NULL, NULL},
+        {config, CASE(NODULE("A", "[70,0,0]", SOLID_9 ",\"volume_mm3\":382"), "4A", "ldct_3_months"),
+         "/nodules/0/volume_mm3", "not both"},
+    };
+    static const struct offence answer = {
+        config, CASE("{\"position\":[70,0,0]," SOLID_9 ",\"volume_mm3\":382}", "4A", "ldct_3_months"),
+        "/nodules/0/volume_mm3", "not both"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(truths) / sizeof(truths[0]); i++)
+        try(&truths[i], HOST_CHECK_TRUTH);
+    try(&answer, HOST_CHECK_ANSWER);
+}
+
 #define MARK(at, more) "{\"position\":" at "," more "}"
 
 static void an_impossible_answer_is_refused_at_its_place(void **state)
@@ -134,6 +160,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_incoherent_truth_is_refused_at_its_place),
+        cmocka_unit_test(a_volume_gives_the_category_and_is_no_second_size),
         cmocka_unit_test(an_impossible_answer_is_refused_at_its_place),
     };
     return cmocka_run_group_tests(tests, open_bench, close_bench);

@@ -75,6 +75,12 @@ static json_t *random_nodule(const char *place)
         json_pack("{s:[fff],s:s,s:s,s:f,s:b}", place, below(280) - 140.0, below(240) - 120.0,
                   below(280) - 140 + 0.1 * below(10), "type", types[reading.type], "status", "baseline",
                   "mean_diameter_mm", reading.mean / 10.0, "suspicious_features", reading.suspicious);
+    if (below(3) == 0) {
+        int mm3 = 2 + below(3000);
+        reading.mean = lung_diameter_of_volume(mm3);
+        json_object_del(nodule, "mean_diameter_mm");
+        json_object_set_new(nodule, "volume_mm3", json_integer(mm3));
+    }
     if (reading.type == LUNG_PART_SOLID) {
         reading.solid = below(reading.mean);
         json_object_set_new(nodule, "solid_mm", json_real(reading.solid / 10.0));

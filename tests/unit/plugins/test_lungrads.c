@@ -106,6 +106,22 @@ static void every_row_of_the_table_by_size_holds_at_its_thresholds(void **state)
     }
 }
 
+static void a_volume_has_the_acrs_thresholds_to_the_cubic_millimetre(void **state)
+{
+    static const struct {
+        int mm3, tenths;
+    } thresholds[] = {{34, 40}, {113, 60}, {268, 80}, {524, 100}, {1767, 150}, {14137, 300}};
+    (void)state;
+    for (size_t i = 0; i < sizeof(thresholds) / sizeof(thresholds[0]); i++) {
+        assert_int_equal(lung_diameter_of_volume(thresholds[i].mm3), thresholds[i].tenths);
+        assert_int_equal(lung_diameter_of_volume(thresholds[i].mm3 - 1), thresholds[i].tenths - 1);
+    }
+    assert_int_equal(lung_diameter_of_volume(0), 0);
+    assert_int_equal(lung_diameter_of_volume(1), 14);
+    assert_int_equal(lung_diameter_of_volume(4188790), 2000);
+    assert_int_equal(lung_diameter_of_volume(10000000), 2000);
+}
+
 static void a_new_or_growing_solid_component_counts_from_four_millimetres(void **state)
 {
     static const struct {
@@ -297,6 +313,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_of_the_table_by_size_holds_at_its_thresholds),
+        cmocka_unit_test(a_volume_has_the_acrs_thresholds_to_the_cubic_millimetre),
         cmocka_unit_test(a_new_or_growing_solid_component_counts_from_four_millimetres),
         cmocka_unit_test(airway_nodules_are_judged_by_their_level),
         cmocka_unit_test(atypical_cysts_are_judged_by_kind_and_change),
