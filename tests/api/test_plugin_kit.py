@@ -1,10 +1,12 @@
 """The author's kit: overread plugin new, check and try. Each check of the conformance run is seen failing, on the
 scaffold with one thing broken in it."""
+import csv
 import json
 import re
 import subprocess
 
 import pytest
+from support.reference import reference
 from support.server import BUILD, GRADER, OVERREAD, PLUGINS, ROOT, environment
 
 CHECKS = ["manifest", "exports", "imports", "head", "abi", "cases", "golden", "repeats", "processes", "time_zone",
@@ -324,6 +326,16 @@ def test_the_hints_for_a_form_are_of_the_guides_words_and_lead_into_the_answer(s
             schema = at(answer, other, answer)
             assert schema["type"] == "boolean" or set(values) <= set(schema["enum"]), other
     assert {role for row in ui.get("hanging", []) for role in row} <= set(ui.get("series", []))
+
+
+def test_the_sector_map_has_the_snomed_codes_of_the_reference():
+    with reference("pirads_v21_sectors.tsv").open() as file:
+        wanted = {(row["zone"], row["side"], row["level"]): row["snomed_ct"] for row in csv.DictReader(file, delimiter="\t")}
+    manifest = json.loads((ROOT / "plugins/prostate_mri/manifest.json").read_text())
+    sectors = manifest["ui"]["sectors"]
+    assert {(s["zone"], s["side"], s["level"]): s["snomed_ct"] for s in sectors} == wanted and len(sectors) == 41
+    for which in ("answer", "truth"):
+        assert [s["code"] for s in sectors] == manifest["schemas"][which]["$defs"]["sector"]["enum"]
 
 
 def test_the_server_cannot_load_a_plugin():

@@ -1,16 +1,11 @@
 """Two real cases, where the shared reference data is at hand: ProstateX-0000 and -0001 with PI-CAI's truth."""
 import json
-import os
 import subprocess
-from pathlib import Path
 
 import pytest
 from support.reads import open_read, submit
+from support.reference import reference
 from support.server import ROOT
-
-DATA = Path(os.environ.get("OVERREAD_SHARED_DATA") or ROOT.parent / "shared/data")
-pytestmark = pytest.mark.skipif(not (DATA / "picai_cases.csv").exists(),
-                                reason="the reference data set is not at hand; the project does not ship it")
 
 
 class RealCase:
@@ -21,8 +16,9 @@ class RealCase:
 
 @pytest.fixture(scope="module")
 def real_cases(_server, tmp_path_factory):
+    data = reference("picai_cases.csv").parent
     out = tmp_path_factory.mktemp("prostatex") / "cases"
-    subprocess.run(["/usr/bin/python3", ROOT / "tests/tools/prostatex_case.py", DATA, out], check=True)
+    subprocess.run(["/usr/bin/python3", ROOT / "tests/tools/prostatex_case.py", data, out], check=True)
     folders = sorted(out.iterdir())
     lines = _server.cli("library", "import", "--publish", *folders).stdout.splitlines()
     return [RealCase(folder, json.loads(line)) for folder, line in zip(folders, lines, strict=True)]

@@ -10,19 +10,12 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from support.reads import assert_problem, open_read, read_case, submit, truth_as_answer, unknown_id
-from support.server import ROOT
+from support.reference import reference
 
-DATA = ROOT.parent / "shared/data"
 Z = 1.959963984540054
 FOUND, MISSED, ASIDE = {"lesion_found", "lesion_dismissed"}, {"lesion_missed", "mislocalised"}, {"duplicate_mark"}
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 numbers = itertools.count(1)
-
-
-def reference(name):
-    if not (DATA / name).exists():
-        pytest.skip(f"{name} is not at hand: it lies beside a working checkout, in shared/data")
-    return DATA / name
 
 
 # --- Reads, written at once ---------------------------------------------------------------------------------------------
