@@ -81,7 +81,8 @@ install_packages() {
 
 # --- Building ---------------------------------------------------------------------------------------------------
 
-# build DIR [meson setup option...]: configures when that was not done yet, and compiles what changed.
+# build DIR [meson setup option...]: configures when that was not done yet, and compiles what changed: all, or BUILD_TARGETS.
+BUILD_TARGETS=()
 build() {
     local dir=$1 log
     shift
@@ -93,7 +94,7 @@ build() {
     elif [[ $# -gt 0 ]]; then
         meson configure "$dir" "$@" >"$log" 2>&1 || build_failed "$log" "$dir"
     fi
-    ninja -C "$dir" >"$log" 2>&1 || build_failed "$log" "$dir"
+    ninja -C "$dir" "${BUILD_TARGETS[@]}" >"$log" 2>&1 || build_failed "$log" "$dir"
     rm -f "$log"
 }
 

@@ -64,7 +64,7 @@ struct http_server {
     struct listen_file file;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    enum { SERVER_STARTING, SERVER_RUNNING, SERVER_ABORTED } state;
+    enum server_state { SERVER_STARTING, SERVER_RUNNING, SERVER_ABORTED } state;
     atomic_bool stopping;
     atomic_uint connections; /* of all loops */
     unsigned connections_max, files_max; /* of all loops; of each */

@@ -172,7 +172,7 @@ static int prepare(struct http_server *server, struct error *err)
     return bind_loops(server, err);
 }
 
-static void set_state(struct http_server *server, int state)
+static void set_state(struct http_server *server, enum server_state state)
 {
     pthread_mutex_lock(&server->lock);
     server->state = state;

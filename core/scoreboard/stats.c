@@ -28,7 +28,7 @@ struct stats_number stats_average_precision(struct arena *arena, size_t n, const
 {
     if (n == 0)
         return (struct stats_number){.undefined = "no reads"};
-    struct stats_number ret = stats_precision_recall_area(stats_sorted(arena, n, truth, score), n, -INFINITY);
+    struct stats_number ret = stats_precision_recall_area(stats_sorted(arena, n, truth, score), n, -HUGE_VAL);
     if (ret.undefined)
         ret.undefined = "no truth-positive read";
     return ret;

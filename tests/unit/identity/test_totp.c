@@ -44,7 +44,7 @@ static void a_code_is_good_for_one_step_either_way_and_never_twice(void **state)
 
 static void only_six_digits_are_a_code(void **state)
 {
-    static const char *const wrong[] = {"", "81804", "0818040", "08180a", "-81804", "081804\n", "\xd9\xa0" "81804", "      "};
+    static const char *const wrong[] = {"", "81804", "0818040", "08180a", "-81804", "081804\n", ("\xd9\xa0" "81804"), "      "};
     (void)state;
     assert_int_equal(totp_step_of(SEED, text_of("081 804"), 1111111109, 0), 1111111109 / 30);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)

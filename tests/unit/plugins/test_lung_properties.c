@@ -89,7 +89,7 @@ static json_t *random_nodule(const char *place)
         json_object_set_new(nodule, "airway_level", json_string(airways[reading.airway]));
     if (reading.type == LUNG_CYST)
         json_object_set_new(nodule, "cyst_kind", json_string(cysts[reading.cyst]));
-    int category = lung_category_of(&reading).category;
+    int category = (int)lung_category_of(&reading).category;
     json_object_set_new(nodule, "category",
                         json_string(lung_category_text(category ? category : 1 + below(6))));
     return nodule;

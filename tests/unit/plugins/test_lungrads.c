@@ -37,8 +37,8 @@ static void check(const struct lung_reading *reading, enum lung_category expecte
     assert_non_null(ruling.rule);
     if (ruling.category != expected)
         fail_msg("row %zu: type %d status %d mean %d solid %d gives %s, not %s", at, reading->type,
-                 reading->status, reading->mean, reading->solid, lung_category_text(ruling.category),
-                 lung_category_text(expected));
+                 reading->status, reading->mean, reading->solid, lung_category_text((int)ruling.category),
+                 lung_category_text((int)expected));
 }
 
 static const struct row rows[] = {
