@@ -131,6 +131,23 @@ static void more_hits_go_before_closer_ones(void **state)
     assert_int_equal(matching.role[1], ROLE_HIT);
 }
 
+static void more_hits_go_before_more_overlap(void **state)
+{
+    const struct config_model config = {.mode = MATCH_ELLIPSOID, .near = 10000};
+    struct truth_model truth = {0};
+    struct answer_model answer = {0};
+    struct matching matching;
+    (void)state;
+    add_lesion(&truth, 0, 10000, true);
+    add_lesion(&truth, 11000, 10000, true);
+    add_mark(&answer, 0, 10000);      /* the first lesion itself, and IoU 0.15 with the second */
+    add_mark(&answer, -11000, 10000); /* IoU 0.15 with the first only */
+    matching_solve(&config, &truth, &answer, &matching);
+    assert_int_equal(matching.mark_of_lesion[0], 1);
+    assert_int_equal(matching.mark_of_lesion[1], 0);
+    assert_true(matching.hit[0] && matching.hit[1]);
+}
+
 static void among_equal_hits_the_closer_marks_win(void **state)
 {
     struct truth_model truth = {0};
@@ -246,6 +263,7 @@ int main(void)
         cmocka_unit_test(the_assignment_is_as_good_as_trying_every_one),
         cmocka_unit_test(twenty_against_twenty_are_all_paired_on_the_diagonal_when_that_is_best),
         cmocka_unit_test(more_hits_go_before_closer_ones),
+        cmocka_unit_test(more_hits_go_before_more_overlap),
         cmocka_unit_test(among_equal_hits_the_closer_marks_win),
         cmocka_unit_test(a_mark_beyond_the_tolerance_is_near_and_then_false),
         cmocka_unit_test(in_a_large_lesion_a_mark_inside_hits_however_far_from_the_centre),
