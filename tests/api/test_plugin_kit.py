@@ -92,6 +92,9 @@ def test_an_installed_overread_is_found_by_pkg_config_and_finds_the_plugin_that_
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"^Ok: +1", result.stdout, re.M) and re.search(r"^wrist_xr  0\.1\.0  rules 1", result.stdout, re.M)
     assert program.read_bytes() == OVERREAD.read_bytes()
+    said = (tmp_path / "wrist_xr/README.md").read_text()
+    assert all(f"share/doc/overread/{path.name}" in said for path in root.rglob("share/doc/overread/AUTHORS.md")) and \
+        {path.name for path in root.rglob("share/doc/overread/*")} == {"AUTHORS.md", "CASE_FOLDER.md"}
 
 
 def test_without_an_installed_overread_meson_says_what_is_missing_and_what_to_do(scaffold):
