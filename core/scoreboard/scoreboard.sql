@@ -12,17 +12,12 @@ WHERE s.tenant_id = current_tenant() AND s.person_id = current_person() AND s.re
 
 -- name: board_tenant
 -- lane: read
--- $1 modality, $2 limit. The list starts at the top, so that its own order gives the ranks.
+-- $1 modality, $2 limit. Who oversees others sees whom they may see (board_rows); the numbers of people and ranks are everybody's.
 SELECT json_build_object('board', 'tenant', 'modality', $1::text, 'people', board_people(current_tenant(), $1),
     'items', coalesce((SELECT json_agg(json_build_object(
-            'rank', x.rank, 'name', x.name, 'score', x.score, 'reads', x.reads,
-            'last50', window_json(x.ring_correct, 50), 'me', x.person_id = current_person())
-            ORDER BY x.score DESC, x.person_id)
-        FROM (SELECT t.*, rank() OVER (ORDER BY t.score DESC) AS rank, p.name
-              FROM (SELECT s.* FROM standings s
-                    WHERE s.tenant_id = current_tenant() AND s.modality = $1 AND s.listed AND s.reads > 0
-                    ORDER BY s.score DESC, s.person_id LIMIT $2::int) t
-              JOIN people p USING (person_id)) x), '[]'::json),
+            'rank', b.rank, 'name', p.name, 'score', b.score, 'reads', b.reads,
+            'last50', window_json(b.ring, 50), 'me', b.person = current_person()) ORDER BY b.score DESC, b.person)
+        FROM board_rows($1, $2::int) b JOIN people p ON p.person_id = b.person), '[]'::json),
     'me', (SELECT json_build_object('rank', board_rank(s.tenant_id, $1, s.score), 'score', s.score, 'reads', s.reads,
                                     'last20', window_json(s.ring_correct, 20), 'last50', window_json(s.ring_correct, 50))
            FROM standings s WHERE s.tenant_id = current_tenant() AND s.person_id = current_person() AND s.modality = $1

@@ -318,6 +318,57 @@ def test_a_manager_sees_results_only_with_consent(tenant, client, demo_cases):
     assert recorded.count("consent.given") == recorded.count("consent.withdrawn") == 1
 
 
+def on_board(client, asker):
+    return [r["name"] for r in client(asker).get("/v1/board", params={"modality": "prostate_mri"}).json()["items"]]
+
+
+def test_checklist_gdpr_the_board_shows_a_manager_nobody_without_consent(tenant, client, demo_cases):
+    trust = tenant("administrator", "manager", "trainee", "trainee", "trainee,manager")
+    agreed, silent, both = trust.people[2:]
+    for person in (agreed, silent, both):
+        read_case(client(person), demo_cases[0])
+    board = client(trust["manager"]).get("/v1/board", params={"modality": "prostate_mri"}).json()
+    assert board["items"] == [] and board["people"] == 3
+    assert on_board(client, trust["administrator"]) == []
+    assert on_board(client, both) == [both.name]
+    assert client(agreed).put("/v1/me/consents/manager").status_code == 204
+    assert on_board(client, trust["manager"]) == [agreed.name]
+    assert set(on_board(client, both)) == {agreed.name, both.name}
+    assert set(on_board(client, silent)) == {agreed.name, silent.name, both.name}, "who reads measures against colleagues"
+    client(agreed).delete("/v1/me/consents/manager")
+    assert on_board(client, trust["manager"]) == []
+
+
+def test_the_board_shows_an_educator_her_cohorts_and_ranks_them_among_all(tenant, client, demo_cases):
+    trust = tenant("administrator", "educator", "educator", "trainee", "trainee")
+    teacher, other, good, poor = trust.people[1:]
+    for case in demo_cases[:2]:
+        read_case(client(good), case)
+        read_case(client(poor), case, right=False)
+    put_in_cohort(client, trust, poor, [teacher])
+    board = client(teacher).get("/v1/board", params={"modality": "prostate_mri"}).json()
+    assert [(r["rank"], r["name"], r["me"]) for r in board["items"]] == [(2, poor.name, False)] and board["people"] == 2
+    assert on_board(client, other) == []
+
+
+def test_whose_results_may_be_seen_is_the_same_for_one_and_for_all(tenant, client, pg):
+    """seen_people() finds exactly those of whom may_see_record() is true."""
+    trust = tenant("administrator", "educator,manager", "educator", "manager", "trainee", "trainee", "trainee,educator")
+    put_in_cohort(client, trust, trust.people[4], [trust.people[1], trust.people[6]])
+    client(trust.people[5]).put("/v1/me/consents/manager")
+    client(trust["administrator"]).delete(f"/v1/tenant/members/{trust.people[4].id}")  # leavers' results stay to be seen
+    seen = 0
+    for asker in trust.people:
+        one, = pg.query("""SELECT become(%(t)s, %(p)s, NULL, (SELECT roles FROM memberships WHERE tenant_id = %(t)s AND person_id = %(p)s));
+                           SELECT ARRAY(SELECT x::text FROM seen_people() x ORDER BY 1),
+                                  ARRAY(SELECT m.person_id::text FROM memberships m
+                                        WHERE m.tenant_id = %(t)s AND may_see_record(m.person_id) ORDER BY 1)""",
+                        {"t": trust.id, "p": asker.id})
+        assert one[0] == one[1]
+        seen += len(one[0])
+    assert seen > len(trust.people)
+
+
 def test_consent_ends_with_the_membership(tenant, client):
     trust = tenant("administrator", "manager", "trainee")
     client(trust["trainee"]).put("/v1/me/consents/manager")

@@ -116,13 +116,13 @@ def test_every_standing_of_this_database_equals_its_recomputation(pg, tenant, cl
 
 
 def test_the_tenants_board_ranks_its_members_and_nobody_else(tenant, client, demo_cases):
-    trust, other = tenant("trainee", "trainee", "educator"), tenant("trainee")
+    trust, other = tenant("trainee", "trainee", "expert"), tenant("trainee")
     good, poor = map(client, trust.people[:2])
     for case in demo_cases[:3]:
         read_case(good, case)
         read_case(poor, case, right=False)
         read_case(client(other["trainee"]), case)
-    board = client(trust["educator"]).get("/v1/board", params={"modality": "prostate_mri"}).json()
+    board = client(trust["expert"]).get("/v1/board", params={"modality": "prostate_mri"}).json()
     assert [(r["rank"], r["name"]) for r in board["items"]] == [(1, trust.people[0].name), (2, trust.people[1].name)]
     assert board["people"] == 2 and board["me"] is None
     mine = poor.get("/v1/board", params={"modality": "prostate_mri"}).json()
