@@ -469,6 +469,47 @@ def test_what_one_tenants_sign_on_service_said_takes_nobody_out_of_another(tenan
     assert me.delete(f"/v1/me/memberships/{trust.id}").status_code == 204
 
 
+def by_single_sign_on(client, pg, person):
+    """The person's session as if the tenant's sign-on service had opened it."""
+    me = client(person)
+    pg.query("UPDATE sessions SET methods = '{single_sign_on}' WHERE session_id = %s", (me.get("/v1/session").json()["session"],))
+    return me
+
+
+def test_what_one_tenants_sign_on_service_said_shows_nothing_of_another(tenant, client, pg, demo_cases):
+    """Whoever runs a trust's provider can sign in as its people: not to see what they do elsewhere."""
+    trust, own, person, elsewhere = in_two(tenant)
+    read_case(client(person), demo_cases[0])
+    read_case(client(elsewhere), demo_cases[1])
+    export = client(elsewhere).post("/v1/me/export").json()["id"]
+    me = by_single_sign_on(client, pg, person)
+    assert [r["tenant"]["slug"] for r in me.get("/v1/me/reads").json()["items"]] == [trust.slug]
+    assert [i["reads"] for i in me.get("/v1/me/performance").json()["items"]] == [1]
+    assert [m["tenant"]["slug"] for m in me.get("/v1/me/memberships").json()["items"]] == [trust.slug]
+    assert_problem(me.post("/v1/me/export"), 403, "own_sign_in_required")
+    assert_problem(me.get(f"/v1/me/exports/{export}"), 403, "own_sign_in_required")
+    assert own.slug not in "".join(me.get(path).text for path in ("/v1/me", "/v1/session", "/v1/sessions", "/v1/tenant"))
+
+
+def test_what_one_tenants_sign_on_service_said_changes_nothing_of_another(tenant, client, pg):
+    trust, own, person, elsewhere = in_two(tenant)
+    there, me = client(elsewhere), by_single_sign_on(client, pg, person)
+    assert_problem(me.put("/v1/me", json={"name": "Somebody Else"}), 403, "own_sign_in_required")
+    # Not even of who has no password that the deletion would meet.
+    pg.query("DELETE FROM passwords WHERE person_id = %s", (person.id,))
+    assert_problem(me.request("DELETE", "/v1/me", json={"confirm": "erase"}), 403, "own_sign_in_required")
+    assert there.get("/v1/me").json()["name"] == person.name
+
+
+def test_who_belongs_to_one_tenant_alone_is_its_sign_on_services_to_vouch_for(tenant, client, pg):
+    trust = tenant("administrator", "trainee")
+    me = by_single_sign_on(client, pg, trust["trainee"])
+    pg.query("DELETE FROM passwords WHERE person_id = %s", (trust["trainee"].id,))
+    assert me.put("/v1/me", json={"name": "Nora Ny"}).status_code == 200
+    assert me.post("/v1/me/export").status_code == 202
+    assert me.request("DELETE", "/v1/me", json={"confirm": "erase"}).status_code == 204
+
+
 def test_ones_own_record_travels_and_nobody_elses(tenant, client, demo_cases):
     trust, own, person, elsewhere = in_two(tenant)
     colleague = trust.add("trainee")
