@@ -32,13 +32,13 @@ SELECT words, second_factor, phc FROM password_about($1);
 
 -- name: password_reset
 -- lane: write
--- $1 hash of the link's token, $2 the new password's hash
-SELECT password_reset($1, $2);
+-- $1 hash of the link's token, $2 the new password's hash, $3 whether it is short
+SELECT password_reset($1, $2, $3::boolean);
 
 -- name: password_change
 -- lane: write
--- $1 hash of the password shown, $2 of the new one, $3 of the session's new token
-SELECT password_change($1, $2, $3);
+-- $1 hash of the password shown, $2 of the new one, $3 whether that is short, $4 hash of the session's new token
+SELECT password_change($1, $2, $3::boolean, $4);
 
 -- name: password_must_change
 -- lane: write

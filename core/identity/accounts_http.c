@@ -43,6 +43,11 @@ static int get_token(struct http_request *req, const json_t *body, const char **
     return 0;
 }
 
+static const char *short_or_not(const char *password)
+{
+    return password_is_short(password) ? "true" : "false";
+}
+
 /* --- Signing up ---------------------------------------------------------------------------------------------------- */
 
 static int sign_up_from_body(struct http_request *req, const char **email, const char **name, const char **password,
@@ -177,7 +182,7 @@ static void completion_post(struct http_request *req)
         json_get_string(body, "password", true, 1, PASSWORD_MAX, &password, &err) < 0 ||
         throttle_take(req, &scope, keys, &err) < 0 || about_ticket(&scope, token, &about, &err) < 0 ||
         identity_password_new(password, &about, phc, &err) < 0 ||
-        db_run(&scope, sql_password_reset, (const char *const[]){token, phc}, &res, &err) < 0) {
+        db_run(&scope, sql_password_reset, (const char *const[]){token, phc, short_or_not(password)}, &res, &err) < 0) {
         http_reply_error(req, &err);
         return;
     }
@@ -274,7 +279,7 @@ static void password_put(struct http_request *req)
         own_password(&scope, &own, &err) < 0 || throttle_take(req, &scope, keys, &err) < 0 ||
         show_current(&own, current, &err) < 0 || throttle_forgive(&scope, keys, &err) < 0 ||
         identity_password_new(password, &own.about, phc, &err) < 0 ||
-        db_run(&scope, sql_password_change, (const char *const[]){own.phc, phc, hash}, &res, &err) < 0)
+        db_run(&scope, sql_password_change, (const char *const[]){own.phc, phc, short_or_not(password), hash}, &res, &err) < 0)
         http_reply_error(req, &err);
     else
         identity_reply_session(req, 200, token, identity_by_cookie(req), db_text(res, 0, 0));

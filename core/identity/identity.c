@@ -143,6 +143,18 @@ int identity_password_verify(const char *phc, const char *password, bool *ret, s
     return 0;
 }
 
+struct session_ids {
+    char session[UUID_SIZE], token_hash[SHA256_HEX_SIZE];
+};
+
+static struct session_ids session_ids_of(const char *token)
+{
+    struct session_ids ids;
+    uuid_v7(ids.session);
+    crypto_sha256_hex(token, strlen(token), ids.token_hash);
+    return ids;
+}
+
 /* The same error for an unknown address, a wrong password and a foreign tenant. */
 static int sign_in_failed(struct error *err)
 {
@@ -163,20 +175,28 @@ int identity_sign_in(struct db_scope *scope, const struct sign_in *in, const cha
     if (!work.matches)
         return sign_in_failed(err);
     const struct db_result *done;
-    if (work.outdated && db_run(scope, sql_password_rehash, (const char *const[]){person, work.phc, work.rehashed}, &done,
-                                err) < 0)
+    if (work.outdated) {
+        if (db_run(scope, sql_password_rehash, (const char *const[]){person, work.phc, work.rehashed}, &done, err) < 0)
+            return -1;
+        if (!db_bool(done, 0, 0)) /* somebody else did, or changed the password: with what there is now */
+            return identity_sign_in(scope, in, token, ret, err);
+    }
+    struct session_ids made = session_ids_of(token);
+    const char *const params[] = {person,   work.outdated ? work.rehashed : work.phc, in->tenant, made.session, made.token_hash,
+                                  in->client};
+    if (db_run(scope, sql_session_open_by_password, params, &done, err) < 0)
         return -1;
-    return identity_session_open(scope, person, in->tenant, in->client, "password", token, ret, err);
+    *ret = db_text(done, 0, 0);
+    return 0;
 }
 
 int identity_session_open(struct db_scope *scope, const char *person, const char *tenant, const char *client,
                           const char *methods, const char *token, struct text *ret, struct error *err)
 {
     const struct db_result *done;
-    char session[UUID_SIZE], hash[SHA256_HEX_SIZE];
-    uuid_v7(session);
-    crypto_sha256_hex(token, strlen(token), hash);
-    if (db_run(scope, sql_session_open, (const char *const[]){person, tenant, session, hash, client, methods}, &done, err) < 0)
+    struct session_ids made = session_ids_of(token);
+    const char *const params[] = {person, tenant, made.session, made.token_hash, client, methods};
+    if (db_run(scope, sql_session_open, params, &done, err) < 0)
         return -1;
     *ret = db_text(done, 0, 0);
     return 0;

@@ -8,12 +8,19 @@ SELECT person_id, phc FROM login_lookup($1);
 
 -- name: password_rehash
 -- lane: write
+-- False: the hash is another by now.
 SELECT password_rehash($1::uuid, $2, $3);
 
 -- name: session_open
 -- lane: write
--- $1 person, $2 tenant's slug or NULL, $3 new session, $4 hash of its token, $5 client, $6 methods, comma-separated
+-- $1 person, $2 tenant's slug or NULL, $3 new session, $4 hash of its token, $5 client, $6 methods, comma-separated. Not of a
+-- password: that is the next one.
 SELECT session_open($1::uuid, $2, $3::uuid, $4, $5, string_to_array($6, ','));
+
+-- name: session_open_by_password
+-- lane: write
+-- $1 person, $2 hash of the password that was shown, $3 tenant's slug or NULL, $4 new session, $5 hash of its token, $6 client
+SELECT session_open_by_password($1::uuid, $2, $3, $4::uuid, $5, $6);
 
 -- name: session_end
 -- lane: write
@@ -50,9 +57,5 @@ RETURNING person_id;
 
 -- name: password_put
 -- lane: write
--- A new password ends every session that the old one opened.
-WITH p AS (
-    INSERT INTO passwords (person_id, phc) VALUES ($1::uuid, $2)
-    ON CONFLICT (person_id) DO UPDATE SET phc = EXCLUDED.phc, changed_at = now()
-    RETURNING person_id)
-UPDATE sessions SET ended_at = now() FROM p WHERE sessions.person_id = p.person_id AND ended_at IS NULL;
+-- Operator. A new password ends what the old one opened.
+SELECT password_put($1::uuid, $2);

@@ -20,8 +20,7 @@ int fiber_fn identity_sign_in(struct db_scope *scope, const struct sign_in *in, 
 /* On a worker thread. phc "": nobody's, never matches, takes as long. */
 int fiber_fn identity_password_verify(const char *phc, const char *password, bool *ret, struct error *err);
 
-/* Opens a session for who has just been recognised. methods: "password", "single_sign_on", "password,totp", ... (0007).
- * The reply's "stage" says whether the session still owes a step. */
+/* Opens a session for who has just been recognised otherwise than by a password. methods: "passkey", ... (0007). The reply's "stage" says whether the session still owes a step. */
 int fiber_fn identity_session_open(struct db_scope *scope, const char *person, const char *tenant, const char *client,
                                    const char *methods, const char *token, struct text *ret, struct error *err);
 

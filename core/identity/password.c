@@ -81,16 +81,26 @@ static bool guessed_early(const char *password, const char *about)
     return made_of(password, words) || bits_of(password, words) < PASSWORD_BITS;
 }
 
+static size_t characters_of(const char *password)
+{
+    size_t characters = 0;
+    for (const char *p = password; *p; p++)
+        characters += ((unsigned char)*p & 0xc0) != 0x80;
+    return characters;
+}
+
+bool password_is_short(const char *password)
+{
+    return characters_of(password) < PASSWORD_MIN;
+}
+
 int password_acceptable(const char *password, const struct password_about *about, struct error *err)
 {
-    size_t bytes = strlen(password), characters = 0;
     size_t least = about && about->second_factor ? PASSWORD_MIN_SECOND_FACTOR : PASSWORD_MIN;
-    for (size_t i = 0; i < bytes; i++)
-        characters += ((unsigned char)password[i] & 0xc0) != 0x80;
-    if (bytes > PASSWORD_MAX)
+    if (strlen(password) > PASSWORD_MAX)
         return error_set(err, ERROR_UNPROCESSABLE, "password_too_long", "/password",
                          "A password has at most %d bytes.", PASSWORD_MAX);
-    if (characters < least)
+    if (characters_of(password) < least)
         return error_set(err, ERROR_UNPROCESSABLE, "password_too_short", "/password",
                          "A password has at least %zu characters; several words make a good one.", least);
     if (guessed_early(password, about ? about->words : NULL))

@@ -21,6 +21,8 @@ struct password_about {
 /* Length in characters and bytes, and not one that is guessed early: common ones, runs and repetitions, the product's name,
  * words of `about` (NULL: nothing known). No rule about which characters. 0 or -1 with field "/password". */
 int password_acceptable(const char *password, const struct password_about *about, struct error *err);
+/* Long enough beside a second factor only. */
+bool password_is_short(const char *password);
 int password_hash(const char *password, char ret[PASSWORD_PHC_SIZE], struct error *err);
 /* phc "" is nobody's password: takes the same time and never matches. */
 bool password_matches(const char *phc, const char *password);

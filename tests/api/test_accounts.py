@@ -1,6 +1,8 @@
 """Accounts: signing up, passwords, one's name and address. Tests named test_checklist_passwords_... are the lines of the
 security checklist."""
 import secrets
+import threading
+import time
 
 import pytest
 
@@ -344,6 +346,40 @@ def test_after_a_reset_every_session_has_ended_and_the_person_is_told(http, pg, 
     assert "password_changed" in mails_to(pg, me.email)
     actions = pg.query("SELECT action FROM audit_log WHERE person_id = %s", (me.made["person"],))
     assert ("password.reset",) in actions and ("session.ended",) in actions
+
+
+def test_a_sign_in_under_way_while_the_password_is_renewed_opens_nothing(http, pg, me):
+    """The old password is looked up and verified, then comes the new one: what follows must not open a session any more."""
+    reset = pg(autocommit=False)
+    replies = []
+    thread = threading.Thread(target=lambda: replies.append(sign_in(http, me.email, me.password)))
+    try:
+        with reset.cursor() as cursor:
+            cursor.execute("UPDATE passwords SET phc = 'another' WHERE person_id = %s", (me.made["person"],))
+        thread.start()
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%session_open_by_password%'"
+        deadline = time.monotonic() + 60
+        while thread.is_alive() and not pg.query(waits) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        reset.commit()
+    finally:
+        reset.close()
+        thread.join()
+    assert_problem(replies[0], 401, "sign_in_failed")
+
+
+@pytest.mark.parametrize("how", ["change", "reset"])
+def test_a_new_password_ends_the_tokens_that_the_old_one_made(http, pg, server, me, how):
+    made = me.http.post("/v1/me/tokens", json={"name": "left behind", "scopes": ["cases:read"]}).json()
+    with server.client(made["token"]) as program:
+        assert program.get("/v1/cases").status_code == 200
+        if how == "reset":
+            assert complete(http, reset_token(http, pg, me.email), password()).status_code == 204
+        else:
+            assert me.http.put("/v1/me/password", json={"current": me.password, "password": password()}).status_code == 200
+        assert_problem(program.get("/v1/cases"), 401, "session_ended")
+    assert pg.query("SELECT detail->>'reason' FROM audit_log WHERE subject = %s AND action = 'token.revoked'", (made["id"],)) == [
+        (f"password.{'reset' if how == 'reset' else 'changed'}",)]
 
 
 def test_a_refused_password_leaves_the_reset_link_good(http, pg, me):

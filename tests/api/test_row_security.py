@@ -155,6 +155,7 @@ TOLD_WHO = {
     "audit": "writes a line, and nothing else",
     "assume_job": "takes the lease of a job that is due",
     "session_open": "called when the person has just been recognised; its callers are identity's",
+    "session_open_by_password": "as session_open, and the hash of the password that was shown must still be the person's",
     "password_rehash": "replaces a hash by one of the same password: the old hash must be shown",
     "session_json": "tells of a session by its id, which is random",
     "sso_begin": "begins a sign-in, whoever asks: it opens nothing yet",

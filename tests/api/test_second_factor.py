@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from support.accounts import stretch
+from support.accounts import somewhere, stretch
 
 
 def code_of(secret, offset=0):
@@ -232,6 +232,47 @@ def test_removing_the_app_removes_the_recovery_codes_and_the_second_step(server,
         assert full.delete("/v1/me/totp").status_code == 404
     assert pg.query("SELECT count(*) FROM recovery_codes WHERE person_id = %s", (armed.id,)) == [(0,)]
     assert armed.login()["stage"] == "full"
+
+
+def test_checklist_passwords_of_eight_characters_stand_beside_a_second_factor_only(server, armed):
+    short, long = "vq8!Kz2x", "four words nobody guesses"
+    _, http = pending(server, armed)
+    full = http.post("/v1/session/totp", json={"code": code_of(armed.secret)}).json()
+    with server.client(full["token"]) as http:
+        refused = http.put("/v1/me/password", json={"current": armed.password, "password": short[:7]})
+        assert (refused.status_code, refused.json()["code"]) == (422, "password_too_short")
+        changed = http.put("/v1/me/password", json={"current": armed.password, "password": short})
+        assert changed.status_code == 200, changed.text
+    with server.client(changed.json()["token"]) as http:
+        refused = http.delete("/v1/me/totp")
+        assert (refused.status_code, refused.json()["code"]) == (409, "password_too_short")
+        assert http.get("/v1/me/second-factors").json()["totp"] is not None
+        changed = http.put("/v1/me/password", json={"current": short, "password": long})
+        assert changed.status_code == 200, changed.text
+    with server.client(changed.json()["token"]) as http:
+        assert http.delete("/v1/me/totp").status_code == 204
+        refused = http.put("/v1/me/password", json={"current": long, "password": short})
+        assert (refused.status_code, refused.json()["code"]) == (422, "password_too_short")
+
+
+def test_a_short_password_is_refused_whose_second_factor_has_gone_meanwhile(pg, trust):
+    """Judged with a second factor, kept without: the database looks again."""
+    with pytest.raises(Exception, match="password_too_short"):
+        pg.query("SELECT become(%s, %s, NULL, '{}'); SELECT password_change(phc, 'x', true, repeat('0', 64)) FROM passwords"
+                 " WHERE person_id = %s", (trust.id, trust["trainee"].id, trust["trainee"].id))
+
+
+def test_checklist_passwords_a_reset_leaves_the_second_factor_to_be_shown(server, armed, client, mailbox):
+    asked = client().post("/v1/password-resets", json={"email": armed.email}, headers=somewhere())
+    assert asked.status_code == 202
+    while (mail := mailbox.wait(armed.email)).page != "reset":
+        pass
+    armed.password = "eight violet kettles in a lift"
+    done = client().post("/v1/password-resets/completion", headers=somewhere(), json={"token": mail.token, "password": armed.password})
+    assert done.status_code == 204, done.text
+    _, http = pending(server, armed)
+    refused = http.get("/v1/cases")
+    assert (refused.status_code, refused.json()["code"]) == (403, "second_factor_required")
 
 
 def test_an_old_session_may_not_change_second_factors(pg, trust, client):

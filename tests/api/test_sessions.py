@@ -1,6 +1,8 @@
 """Signing in and out: opaque sessions, cookie or bearer, idle and absolute expiry."""
 import base64
 import hashlib
+import subprocess
+import threading
 import time
 
 import pytest
@@ -163,11 +165,9 @@ def test_checklist_sessions_tokens_and_passwords_are_never_stored_or_logged(tena
     assert person.token not in log and person.password not in log and person.email not in log
 
 
-def test_a_weaker_hash_is_renewed_at_the_next_sign_in(tenant, pg):
+def test_checklist_passwords_a_weaker_hash_is_renewed_at_the_next_sign_in(tenant, pg):
     person = tenant("trainee")["trainee"]
     person.login()
-    # "password" hashed by the argon2 tool with m=4096,t=3,p=1 (RFC 9106 encoding).
-    import subprocess
     weak = subprocess.run(["argon2", "somesaltsomesalt", "-id", "-t", "1", "-k", "4096", "-p", "1", "-e"],
                           input=person.password, capture_output=True, text=True, check=True).stdout.strip()
     pg.query("UPDATE passwords SET phc = %s WHERE person_id = %s", (weak, person.id))
@@ -212,6 +212,33 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(tenant, client, server)
     server.cli("person", "add", "--tenant", trust.slug, "--email", person.email, "--name", person.name, "--role", "trainee",
                "--password-stdin", stdin="another horse battery staple\n")
     assert_problem(me.get("/v1/session"), 401, "session_ended")
+
+
+def test_a_password_that_an_operator_sets_is_on_the_tenants_record(tenant, client, server):
+    trust = tenant("administrator", "trainee")
+    person = trust["trainee"]
+    made = client(person).post("/v1/me/tokens", json={"name": "t", "scopes": ["cases:read"]}).json()
+    server.cli("person", "add", "--tenant", trust.slug, "--email", person.email, "--name", person.name, "--role", "trainee",
+               "--password-stdin", stdin="another horse battery staple\n")
+    told = [(e["action"], e["person"], e["subject"]) for e in client(trust["administrator"]).get("/v1/audit").json()["items"]]
+    assert ("password.set", None, person.id) in told
+    with server.client(made["token"]) as program:
+        assert_problem(program.get("/v1/cases"), 401, "session_ended")
+
+
+def test_two_who_sign_in_at_once_with_a_weaker_hash_both_come_in(tenant, pg):
+    person = tenant("trainee")["trainee"]
+    for _ in range(3):
+        weak = subprocess.run(["argon2", "somesaltsomesalt", "-id", "-t", "1", "-k", "4096", "-p", "1", "-e"],
+                              input=person.password, capture_output=True, text=True, check=True).stdout.strip()
+        pg.query("UPDATE passwords SET phc = %s WHERE person_id = %s", (weak, person.id))
+        opened = []
+        threads = [threading.Thread(target=lambda: opened.append(person.login())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(opened) == 4
 
 
 def test_checklist_sessions_a_token_has_256_bits_and_every_sign_in_a_new_one(tenant, pg):

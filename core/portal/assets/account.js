@@ -185,7 +185,7 @@ onSubmit(byId('password-form'), async (values) => {
     session = await api('PUT', '/v1/me/password', values);
     byId('password-form').reset();
     await render('password-heading');
-    say('Your password is changed, and your other sessions are ended.');
+    say('Your password is changed, and your other sessions and your tokens are ended.');
 });
 
 onSubmit(byId('email-form'), async (values) => {
