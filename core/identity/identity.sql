@@ -24,12 +24,16 @@ SELECT session_open_by_password($1::uuid, $2, $3, $4::uuid, $5, $6);
 
 -- name: session_end
 -- lane: write
--- One's own session, or all of one's own but none of anybody else's: row-level security sees to that.
-WITH ended AS (
-    UPDATE sessions SET ended_at = now()
-    WHERE session_id = coalesce($1::uuid, current_session_id()) AND ended_at IS NULL
-    RETURNING tenant_id, person_id, session_id)
-SELECT session_id, audit(tenant_id, person_id, 'session.ended', session_id::text) FROM ended;
+-- $1 one of one's own sessions: how many ended.
+SELECT my_sessions_end($1::uuid);
+
+-- name: session_end_this
+-- lane: write
+SELECT my_sessions_end(current_session_id());
+
+-- name: session_end_others
+-- lane: write
+SELECT my_sessions_end(NULL);
 
 -- name: session_show
 -- lane: read
@@ -37,14 +41,7 @@ SELECT session_json(current_tenant(), current_session_id());
 
 -- name: session_list
 -- lane: read
-SELECT s.session_id, json_build_object('id', s.session_id, 'client', s.client, 'created_at', s.created_at,
-                                       'last_seen_at', s.last_seen_at, 'expires_at', s.expires_at,
-                                       'current', s.session_id = current_session_id())
-FROM sessions s
-WHERE s.ended_at IS NULL AND s.expires_at > now() AND s.last_seen_at + s.idle > now()
-  AND ($1::uuid IS NULL OR s.session_id > $1::uuid)
-ORDER BY s.session_id
-LIMIT $2::int;
+SELECT place, item FROM my_session_page($1::uuid, $2::int);
 
 -- name: person_upsert
 -- lane: write

@@ -85,39 +85,49 @@ static void session_post(struct http_request *req)
     identity_reply_session(req, 201, token, cookie, session);
 }
 
-static void end_session(struct http_request *req, const char *session)
+/* How many sessions ended, or -1. */
+static int64_t end_sessions(struct http_request *req, const struct db_statement *statement, const char *session, struct error *err)
 {
     struct db_scope scope;
-    struct error err = {0};
     const struct db_result *res;
-    if (identity_scope(req, &scope, &err) < 0 ||
-        db_run(&scope, sql_session_end, (const char *const[]){session}, &res, &err) < 0) {
-        http_reply_error(req, &err);
-        return;
-    }
-    if (db_rows(res) == 0) {
-        error_set(&err, ERROR_NOT_FOUND, "session_not_found", NULL, "You have no such session.");
-        http_reply_error(req, &err);
-        return;
-    }
-    if (!session)
-        set_cookie(req, "", "; Max-Age=0");
-    http_reply(req, 204, NULL, (struct text){0});
+    if (identity_scope(req, &scope, err) < 0 || db_run(&scope, statement, (const char *const[]){session}, &res, err) < 0)
+        return -1;
+    return db_int(res, 0, 0);
 }
 
 static void session_delete(struct http_request *req)
 {
-    end_session(req, NULL);
+    struct error err = {0};
+    if (end_sessions(req, sql_session_end_this, NULL, &err) < 0) {
+        http_reply_error(req, &err);
+        return;
+    }
+    set_cookie(req, "", "; Max-Age=0");
+    http_reply(req, 204, NULL, (struct text){0});
 }
 
 static void session_revoke(struct http_request *req)
 {
     struct error err = {0};
     const char *session;
-    if (path_uuid(req, "session", "session_not_found", &session, &err) < 0)
+    int64_t ended = path_uuid(req, "session", "session_not_found", &session, &err) < 0
+                        ? -1
+                        : end_sessions(req, sql_session_end, session, &err);
+    if (ended == 0)
+        ended = error_set(&err, ERROR_NOT_FOUND, "session_not_found", NULL, "You have no such session.");
+    if (ended < 0)
         http_reply_error(req, &err);
     else
-        end_session(req, session);
+        http_reply(req, 204, NULL, (struct text){0});
+}
+
+static void session_revoke_others(struct http_request *req)
+{
+    struct error err = {0};
+    if (http_query_only(req, &err, NULL) < 0 || end_sessions(req, sql_session_end_others, NULL, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        http_reply(req, 204, NULL, (struct text){0});
 }
 
 static void session_get(struct http_request *req)
@@ -138,6 +148,7 @@ static void session_list(struct http_request *req)
 const struct http_route identity_routes[] = {
     {"POST", "/v1/sessions", NULL, SIGN_IN_BODY_MAX, session_post},
     {"GET", "/v1/sessions", "*", 0, session_list},
+    {"DELETE", "/v1/sessions", "*", 0, session_revoke_others},
     {"DELETE", "/v1/sessions/{session}", "*", 0, session_revoke},
     {"GET", "/v1/session", "pending", 0, session_get},
     {"DELETE", "/v1/session", "pending", 0, session_delete},

@@ -170,6 +170,11 @@ static void my_memberships(struct http_request *req)
     respond_row(req, sql_my_memberships, NULL, "memberships_not_found");
 }
 
+static void my_personal_tenant(struct http_request *req)
+{
+    members_run_json(req, 200, sql_my_personal_tenant, NULL);
+}
+
 static void my_membership_delete(struct http_request *req)
 {
     struct error err = {0};
@@ -220,6 +225,7 @@ const struct http_route members_routes[] = {
     {"PATCH", "/v1/tenant/members/{person}", "administrator", BODY_MAX, member_patch},
     {"DELETE", "/v1/tenant/members/{person}", "administrator", 0, member_delete},
     {"GET", "/v1/me/memberships", "*", 0, my_memberships},
+    {"PUT", "/v1/me/personal-tenant", "*", 0, my_personal_tenant},
     {"DELETE", "/v1/me/memberships/{tenant}", "*", 0, my_membership_delete},
     {"GET", "/v1/me/consents", "*", 0, consents_get},
     {"PUT", "/v1/me/consents/manager", "*", 0, consent_put},

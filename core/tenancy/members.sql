@@ -21,6 +21,10 @@ SELECT member_remove($1::uuid);
 -- lane: read
 SELECT my_memberships();
 
+-- name: my_personal_tenant
+-- lane: write
+SELECT my_personal_tenant();
+
 -- name: my_leave
 -- lane: write
 SELECT my_leave($1::uuid);

@@ -1,4 +1,7 @@
 """Members: seats, cohorts, roles, leaving and coming back, what others see of a member, the record that travels."""
+import re
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from support.invitations import accept_new, address, invite, sign_in
 from support.reads import assert_problem, read_case, unknown_id
@@ -525,6 +528,56 @@ def test_ones_own_record_travels_and_nobody_elses(tenant, client, demo_cases):
     assert [r["case"] for r in first["items"] + second["items"]] == [demo_cases[1].id, demo_cases[0].id] and second["next"] is None
     client(trust["administrator"]).delete(f"/v1/tenant/members/{person.id}")
     assert len(client(elsewhere).get("/v1/me/reads").json()["items"]) == 2
+
+
+def test_who_has_left_every_tenant_signs_in_to_one_of_their_own_with_the_record(tenant, client, demo_cases, pg):
+    trust, person = (lambda made: (made, made["trainee"]))(tenant("administrator", "trainee"))
+    read_case(client(person), demo_cases[0])
+    client(trust["administrator"]).delete(f"/v1/tenant/members/{person.id}")
+    sign_in_there = {"email": person.email, "password": person.password}
+    assert_problem(client().post("/v1/sessions", json={**sign_in_there, "tenant": trust.slug}), 401, "sign_in_failed")
+    opened = [client().post("/v1/sessions", json=sign_in_there) for _ in range(2)]
+    assert [reply.status_code for reply in opened] == [201, 201], opened[0].text
+    first, second = (reply.json() for reply in opened)
+    assert first["tenant"] == second["tenant"] and first["tenant"]["kind"] == "individual" and first["roles"] == ["trainee"]
+    assert re.fullmatch("p-[0-9a-f]{20}", first["tenant"]["slug"])
+    me = client()
+    me.headers["authorization"] = f"Bearer {first['token']}"
+    assert [(r["tenant"]["slug"], r["case"]) for r in me.get("/v1/me/reads").json()["items"]] == [(trust.slug, demo_cases[0].id)]
+    assert me.post("/v1/me/export").status_code == 202
+    assert pg.query("SELECT count(*) FROM memberships WHERE person_id = %s", (person.id,)) == [(2,)]
+
+
+def test_who_only_ever_supported_tenants_gets_none(tenant, server, client, pg):
+    """An operator is a person without any right in any tenant, of their own neither."""
+    person = tenant("trainee")["trainee"]
+    pg.query("DELETE FROM scim_users WHERE person_id = %(p)s; DELETE FROM membership_periods WHERE person_id = %(p)s;"
+             "DELETE FROM memberships WHERE person_id = %(p)s", {"p": person.id})
+    server.cli("operator", "add", "--email", person.email, "--name", person.name)
+    trust = tenant("administrator")
+    server.cli("support", "open", "--tenant", trust.slug, "--operator", person.email, "--hours", "1", "--reason", "a test")
+    server.cli("operator", "remove", "--email", person.email)
+    assert_problem(client().post("/v1/sessions", json={"email": person.email, "password": person.password}), 401, "sign_in_failed")
+
+
+def test_a_personal_tenant_is_opened_beside_a_trust_once(tenant, client, pg):
+    trust = tenant("administrator", "trainee")
+    me = client(trust["trainee"])
+    made = me.put("/v1/me/personal-tenant")
+    assert made.status_code == 200, made.text
+    assert (made.json()["tenant"]["kind"], made.json()["roles"], made.json()["current"]) == ("individual", ["trainee"], False)
+    assert me.put("/v1/me/personal-tenant").json() == made.json()
+    with ThreadPoolExecutor(8) as pool:
+        assert {one.json()["tenant"]["id"] for one in pool.map(lambda _: me.put("/v1/me/personal-tenant"), range(8))} == {
+            made.json()["tenant"]["id"]}
+    switched = me.post("/v1/session/tenant", json={"tenant": made.json()["tenant"]["slug"]})
+    assert switched.status_code == 201 and switched.json()["tenant"]["id"] == made.json()["tenant"]["id"]
+    assert client(trust["administrator"]).get("/v1/tenant").json()["seats"]["used"] == 1
+
+
+def test_a_tenants_sign_on_service_opens_no_personal_tenant(tenant, client, pg):
+    me = by_single_sign_on(client, pg, tenant("trainee")["trainee"])
+    assert_problem(me.put("/v1/me/personal-tenant"), 403, "own_sign_in_required")
 
 
 def test_leaving_a_tenant_leaves_the_others_and_never_the_personal_one(tenant, client):

@@ -72,6 +72,47 @@ def test_checklist_sessions_are_listed_and_revoked_one_by_one(tenant, client):
     assert_problem(here.delete(f"/v1/sessions/{first['session']}"), 404, "session_not_found")
 
 
+def test_checklist_sessions_all_others_are_ended_at_once_in_every_tenant(tenant, client, pg):
+    trust, own = tenant("trainee", "trainee"), tenant(kind="individual")
+    person, colleague = trust.people
+    there = own.add("trainee", email=person.email, name=person.name, password=person.password)
+    others = [client(person), client(there), client(colleague)]
+    person.login()
+    here = client(person)
+    listed = here.get("/v1/sessions").json()["items"]
+    assert sorted((s["tenant"]["slug"], s["current"]) for s in listed) == sorted([(trust.slug, False), (own.slug, False), (trust.slug, True)])
+    assert here.delete("/v1/sessions").status_code == 204
+    assert [one.get("/v1/session").status_code for one in others] == [401, 401, 200]
+    assert [s["current"] for s in here.get("/v1/sessions").json()["items"]] == [True]
+    ended = pg.query("SELECT tenant_id::text FROM audit_log WHERE person_id = %s AND action = 'session.ended' ORDER BY 1", (person.id,))
+    assert ended == sorted([(trust.id,), (own.id,)])
+
+
+def test_a_session_of_another_tenant_is_ended_from_here(tenant, client):
+    trust, own = tenant("trainee"), tenant(kind="individual")
+    person = trust["trainee"]
+    there = own.add("trainee", email=person.email, name=person.name, password=person.password)
+    away = client(there)
+    session = away.get("/v1/session").json()["session"]
+    assert client(person).delete(f"/v1/sessions/{session}").status_code == 204
+    assert_problem(away.get("/v1/session"), 401, "session_ended")
+
+
+def test_what_a_sign_on_service_opened_ends_sessions_of_its_tenant_only(tenant, client, pg):
+    trust, own = tenant("trainee"), tenant(kind="individual")
+    person = trust["trainee"]
+    there = own.add("trainee", email=person.email, name=person.name, password=person.password)
+    away, beside = client(there), client(person)
+    session = away.get("/v1/session").json()["session"]
+    made = person.login()["session"]
+    pg.query("UPDATE sessions SET methods = '{single_sign_on}' WHERE session_id = %s", (made,))
+    me = client(person)
+    assert {s["tenant"]["slug"] for s in me.get("/v1/sessions").json()["items"]} == {trust.slug}
+    assert_problem(me.delete(f"/v1/sessions/{session}"), 404, "session_not_found")
+    assert me.delete("/v1/sessions").status_code == 204
+    assert (away.get("/v1/session").status_code, beside.get("/v1/session").status_code) == (200, 401)
+
+
 def test_nobody_revokes_another_persons_session(tenant, client):
     trust = tenant("trainee", "administrator")
     session = trust["trainee"].login()["session"]

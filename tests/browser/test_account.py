@@ -164,6 +164,26 @@ def test_other_sessions_are_listed_and_ended(browser, person, client):
     assert other.get("/v1/session").status_code == 401
 
 
+def test_all_other_sessions_are_ended_at_once(browser, person, client):
+    others = [client(person)]
+    person.login()
+    others.append(client(person))
+    sign_in(browser, person)
+    browser.push("End all other sessions")
+    browser.wait_for("All other sessions are ended.")
+    assert browser.focused() == "Sessions"
+    assert [one.get("/v1/session").status_code for one in others] == [401, 401]
+
+
+def test_a_space_of_ones_own_is_opened_beside_the_organisation(browser, person):
+    sign_in(browser, person)
+    browser.push("Open my personal space")
+    browser.wait_for("Your personal space is open.")
+    assert browser.focused() == "Organisations" and "Open my personal space" not in browser.text()
+    browser.push(f"Change to it: {person.name}")
+    browser.wait_for(f"at {person.name} as trainee")
+
+
 def test_a_token_is_made_shown_once_and_revoked(browser, person, server):
     sign_in(browser, person)
     browser.enter("Name of the token", "Nightly script")

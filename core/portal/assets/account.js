@@ -58,6 +58,8 @@ async function memberships() {
         const go = async () => goOn(await api('POST', '/v1/session/tenant', { tenant: tenant.slug }));
         return line(tenant.name, about, ...(current ? [] : [action('Change to it', tenant.name, go)]));
     }), 'You belong to none.');
+    byId('personal-form').hidden = session.methods.includes('single_sign_on')
+        || items.some(({ tenant, active }) => active && tenant.kind === 'individual');
 }
 
 async function factors() {
@@ -84,8 +86,9 @@ async function factors() {
 
 async function sessions() {
     const items = await everyPage('/v1/sessions');
-    fill('session-list', items.map(({ id, client, created_at: began, last_seen_at: seen, current }) => {
-        const about = `since ${when.format(new Date(began))}, last seen ${when.format(new Date(seen))}`;
+    byId('sessions-form').hidden = items.length < 2;
+    fill('session-list', items.map(({ id, client, tenant, created_at: began, last_seen_at: seen, current }) => {
+        const about = `at ${tenant.name}, since ${when.format(new Date(began))}, last seen ${when.format(new Date(seen))}`;
         const end = async () => {
             await api('DELETE', `/v1/sessions/${id}`);
             await afterwards(sessions, 'sessions-heading', 'The session is ended.');
@@ -150,6 +153,16 @@ async function added(reply, told) {
 onSubmit(byId('sign-out-form'), async () => {
     await api('DELETE', '/v1/session');
     location.assign('/sign-in');
+});
+
+onSubmit(byId('personal-form'), async () => {
+    await api('PUT', '/v1/me/personal-tenant');
+    await afterwards(memberships, 'memberships-heading', 'Your personal space is open.');
+});
+
+onSubmit(byId('sessions-form'), async () => {
+    await api('DELETE', '/v1/sessions');
+    await afterwards(sessions, 'sessions-heading', 'All other sessions are ended.');
 });
 
 onSubmit(byId('app-form'), async () => {
