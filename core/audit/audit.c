@@ -47,21 +47,27 @@ struct verifying {
     size_t count;
 };
 
-static int check_anchors(const struct verifying *v, bool at_end, struct error *err)
+int audit_anchors_hold(const struct audit_anchor *anchors, size_t count, const char *name, const struct audit_chain *chain, bool at_end,
+                       struct error *err)
 {
-    for (size_t i = 0; i < v->count; i++) {
-        const struct audit_anchor *a = &v->anchors[i];
-        if (strcmp(a->slug, v->slug) != 0)
+    for (size_t i = 0; i < count; i++) {
+        const struct audit_anchor *a = &anchors[i];
+        if (strcmp(a->name, name) != 0)
             continue;
-        if (a->number == v->chain.number && strcmp(a->hash, v->chain.hash) != 0)
-            return error_set(err, ERROR_CONFLICT, "record_broken", NULL, "%s: entry %lld is not the one that was kept.", v->slug,
+        if (a->number == chain->number && strcmp(a->hash, chain->hash) != 0)
+            return error_set(err, ERROR_CONFLICT, "record_broken", NULL, "%s: entry %lld is not the one that was kept.", name,
                              (long long)a->number);
-        if (at_end && a->number > v->chain.number)
+        if (at_end && a->number > chain->number)
             return error_set(err, ERROR_CONFLICT, "record_broken", NULL,
-                             "%s: the record ends at %lld, and once had entry %lld: it was truncated.", v->slug,
-                             (long long)v->chain.number, (long long)a->number);
+                             "%s: the record ends at %lld, and once had entry %lld: it was truncated.", name, (long long)chain->number,
+                             (long long)a->number);
     }
     return 0;
+}
+
+static int check_anchors(const struct verifying *v, bool at_end, struct error *err)
+{
+    return audit_anchors_hold(v->anchors, v->count, v->slug, &v->chain, at_end, err);
 }
 
 static int verify_line(void *arg, struct text line, struct error *err)

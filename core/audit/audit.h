@@ -3,6 +3,10 @@
 #ifndef OVERREAD_AUDIT_H
 #define OVERREAD_AUDIT_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "audit/chain.h"
 #include "db/db.h"
 #include "http/http.h"
@@ -17,10 +21,14 @@ extern const struct job_kind audit_seal_job;
 /* What an operator keeps elsewhere: the end of a record as it was once. A record that is shorter, or has another entry
  * there, was truncated or rewritten. */
 struct audit_anchor {
-    const char *slug;
+    const char *name; /* the tenant's slug; of an export without a database, its id */
     int64_t number;
     const char *hash;
 };
+/* Does what was kept of `name` agree with the chain as far as it is verified; at its end also: was nothing cut off? 0, or -1 with
+ * "record_broken". */
+int audit_anchors_hold(const struct audit_anchor *anchors, size_t count, const char *name, const struct audit_chain *chain, bool at_end,
+                       struct error *err);
 /* Verifies the records of one tenant (by slug) or of all. Each verified record is told: slug, number and hash of its end.
  * 0, or -1 with "record_broken" at the first that is not whole, or "tenant_not_found". */
 int audit_verify(struct db_session *admin, struct arena *arena, const char *slug, const struct audit_anchor *anchors, size_t count,

@@ -30,7 +30,7 @@ static int read_anchors(struct arena *arena, const char *path, struct anchors *r
         hash = number + number_len + (number[number_len] == ' ');
         copy[slug_len] = number[number_len] = '\0';
         hash[strcspn(hash, "\r\n")] = '\0';
-        *a = (struct audit_anchor){.slug = copy, .hash = hash};
+        *a = (struct audit_anchor){.name = copy, .hash = hash};
         if (text_to_int64(text_of(number), 0, INT64_MAX, &a->number) < 0 || strlen(hash) != SHA256_HEX_SIZE - 1 ||
             ++ret->count == ANCHORS_MAX)
             rc = error_set(err, ERROR_INVALID, "bad_heads", NULL, "%s: a line is not: slug, number, hash.", path);
@@ -57,8 +57,17 @@ static const char *tenant_of(struct arena *arena, const char *line, struct error
     return tenant;
 }
 
+/* Kept under the tenant's id (as this prints it) or, when it is said, under its slug (as the verifier of a database does). */
+static int anchors_hold(const struct anchors *kept, const char *tenant, const char *slug, const struct audit_chain *chain, bool at_end,
+                        struct error *err)
+{
+    if (audit_anchors_hold(kept->items, kept->count, tenant, chain, at_end, err) < 0)
+        return -1;
+    return slug ? audit_anchors_hold(kept->items, kept->count, slug, chain, at_end, err) : 0;
+}
+
 /* An export, without any database. */
-static int verify_file(struct cli *cli, const char *path, struct error *err)
+static int verify_file(struct cli *cli, const char *path, const struct anchors *kept, const char *slug, struct error *err)
 {
     struct audit_chain chain;
     const char *tenant = NULL;
@@ -77,10 +86,14 @@ static int verify_file(struct cli *cli, const char *path, struct error *err)
             audit_chain_begin(&chain, tenant);
         }
         rc = audit_chain_add(&chain, tenant, text_of(line), err);
+        if (rc == 0)
+            rc = anchors_hold(kept, tenant, slug, &chain, false, err);
     }
     fclose(file);
     if (rc == 0 && !tenant)
         rc = error_set(err, ERROR_INVALID, "no_record", NULL, "%s is empty.", path);
+    if (rc == 0)
+        rc = anchors_hold(kept, tenant, slug, &chain, true, err);
     if (rc == 0)
         print_end(NULL, tenant, &chain);
     return rc;
@@ -93,12 +106,12 @@ static int verify(struct cli *cli, int argc, char **argv)
     struct error err = {0};
     const struct cli_option options[] = {
         {.name = "tenant", .value = &tenant}, {.name = "heads", .value = &heads}, {.name = "file", .value = &file}, {0}};
-    if (cli_options(argc, argv, options) != argc || (file && (tenant || heads)))
+    if (cli_options(argc, argv, options) != argc)
         return 2;
-    if (file)
-        return verify_file(cli, file, &err) < 0 ? cli_fail(&err) : 0;
     if (heads && read_anchors(cli->arena, heads, &anchors, &err) < 0)
         return cli_fail(&err);
+    if (file)
+        return verify_file(cli, file, &anchors, tenant, &err) < 0 ? cli_fail(&err) : 0;
     struct db_session *admin = cli_admin(cli);
     if (!admin)
         return 1;
@@ -129,7 +142,7 @@ static int export(struct cli *cli, int argc, char **argv)
 }
 
 const struct cli_command cli_record_commands[] = {
-    {"audit verify", "[--tenant SLUG] [--heads FILE] | --file EXPORT  is the record what was written", verify},
+    {"audit verify", "[--file EXPORT] [--tenant SLUG] [--heads FILE]  is the record what was written", verify},
     {"audit export", "--tenant SLUG                a tenant's whole record, a line an entry", export},
     {0},
 };

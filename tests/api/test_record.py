@@ -163,6 +163,23 @@ def test_checklist_audit_the_offline_verifier_catches_an_export_that_was_changed
     assert result.returncode == 1 and result.stderr, result.stdout
 
 
+@pytest.mark.parametrize("kept_as", ["slug", "id"])
+def test_checklist_audit_the_offline_verifier_catches_an_export_that_was_truncated(server, trust, tmp_path, kept_as):
+    lines = exported(server, trust)
+    whole, cut, heads = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl", tmp_path / "heads"
+    whole.write_text("".join(line + "\n" for line in lines))
+    cut.write_text("".join(line + "\n" for line in lines[:-1]))
+    heads.write_text(verify(server, "--tenant", trust.slug).stdout if kept_as == "slug" else verify(server, "--file", whole).stdout)
+    named = ("--tenant", trust.slug) if kept_as == "slug" else ()
+    assert verify(server, "--file", cut).returncode == 0, "nothing in what is left can tell"
+    assert verify(server, "--file", whole, "--heads", heads, *named).returncode == 0
+    result = verify(server, "--file", cut, "--heads", heads, *named)
+    assert result.returncode == 1 and "truncated" in result.stderr
+    heads.write_text(f"{trust.slug if named else trust.id} {len(lines)} {'0' * 64}\n")
+    result = verify(server, "--file", whole, "--heads", heads, *named)
+    assert result.returncode == 1 and "not the one that was kept" in result.stderr
+
+
 def test_checklist_audit_the_application_can_only_add(pg, trust):
     import psycopg2
     for table in ("audit_log", "audit_chain", "audit_heads", "audit_queue"):
