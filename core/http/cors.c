@@ -2,7 +2,7 @@
 #include "http/http_internal.h"
 
 #define ALLOWED_HEADERS "authorization, content-type, idempotency-key, if-match, if-none-match, traceparent, x-overread"
-#define EXPOSED_HEADERS "content-range, etag, location, retry-after, x-request-id"
+#define EXPOSED_HEADERS "content-range, etag, location, ratelimit, ratelimit-policy, retry-after, x-request-id"
 #define PREFLIGHT_SECONDS "600"
 
 static bool find(const h2o_headers_t *headers, const char *name, h2o_iovec_t *ret)
