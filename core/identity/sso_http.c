@@ -322,6 +322,7 @@ static void callback_get(struct http_request *req)
 
 static int log_out(struct http_request *req, struct db_scope *scope, const char *slug, struct error *err)
 {
+    const struct throttle_key keys[] = {{"address", throttle_client(req)}, {0}};
     struct sso_provider provider;
     struct text token;
     json_t *claims;
@@ -330,7 +331,8 @@ static int log_out(struct http_request *req, struct db_scope *scope, const char 
         return -1;
     if (!http_form(req, "logout_token", &token))
         return error_set(err, ERROR_INVALID, "bad_token", "logout_token", "There is no logout_token.");
-    if (sso_provider_of(scope, slug, &provider, err) < 0)
+    /* What it names may have to be asked of the provider: not as often as anybody likes. */
+    if (throttle_take(req, scope, keys, err) < 0 || sso_provider_of(scope, slug, &provider, err) < 0)
         return -1;
     const struct oidc_expected expected = {
         .issuer = provider.op.issuer, .client_id = provider.client_id, .now = clock_wall_ms() / 1000};
@@ -343,6 +345,7 @@ static int log_out(struct http_request *req, struct db_scope *scope, const char 
         return -1;
     if (db_is_null(res, 0, 0))
         return error_set(err, ERROR_INVALID, "bad_token", "logout_token", "The logout_token was used before.");
+    throttle_forgive(scope, keys, NULL);
     return 0;
 }
 

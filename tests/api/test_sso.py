@@ -601,6 +601,18 @@ def test_a_logout_token_that_is_not_right_ends_nothing(site, arranged, provider,
     assert log_out(site, arranged, used).status_code == 400, "each counts once"
 
 
+def test_logout_tokens_of_nobody_are_slowed_down(site, arranged, provider):
+    """Each may lead us to ask the provider: not as often as anybody likes."""
+    with site.client(headers=somewhere()) as http:
+        path = f"/v1/sso/{arranged.slug}/backchannel-logout"
+        token = provider.logout_token(key=Key(), sub="x")
+        answers = []
+        while len(answers) < 1000 and (not answers or answers[-1] == 400):
+            answers.append(http.post(path, data={"logout_token": token}).status_code)
+        assert answers[-1] == 429 and len(answers) > 100
+    assert log_out(site, arranged, provider.logout_token(sub="somebody else")).status_code == 200, "the provider is another client"
+
+
 # --- Things that go wrong around it ----------------------------------------------------------------------------------------------------
 
 def test_with_the_database_away_there_is_a_page(site, arranged, browser, pg):
