@@ -119,7 +119,8 @@ static int person_add(struct cli *cli, int argc, char **argv)
     return rc < 0 ? cli_fail(&err) : 0;
 }
 
-static int person_must_change(struct cli *cli, int argc, char **argv)
+static int of_person(struct cli *cli, int argc, char **argv,
+                     int (*act)(struct db_session *admin, struct arena *arena, const char *email, struct error *err))
 {
     const char *email = NULL;
     struct error err = {0};
@@ -129,9 +130,34 @@ static int person_must_change(struct cli *cli, int argc, char **argv)
     struct db_session *admin = cli_admin(cli);
     if (!admin)
         return 1;
-    int rc = identity_must_change(admin, cli->arena, email, &err);
+    int rc = act(admin, cli->arena, email, &err);
     db_session_close(admin);
     return rc < 0 ? cli_fail(&err) : 0;
+}
+
+static int person_must_change(struct cli *cli, int argc, char **argv)
+{
+    return of_person(cli, argc, argv, identity_must_change);
+}
+
+static int disable(struct db_session *admin, struct arena *arena, const char *email, struct error *err)
+{
+    return identity_disable(admin, arena, email, true, err);
+}
+
+static int enable(struct db_session *admin, struct arena *arena, const char *email, struct error *err)
+{
+    return identity_disable(admin, arena, email, false, err);
+}
+
+static int person_disable(struct cli *cli, int argc, char **argv)
+{
+    return of_person(cli, argc, argv, disable);
+}
+
+static int person_enable(struct cli *cli, int argc, char **argv)
+{
+    return of_person(cli, argc, argv, enable);
 }
 
 static int import_all(struct cli *cli, struct db_session *admin, char **directories, bool publish)
@@ -231,6 +257,8 @@ const struct cli_command cli_operator_commands[] = {
      person_add},
     {"person must-change", "--email E                     ends the sessions; the next sign-in leads to a new password",
      person_must_change},
+    {"person disable", "--email E                     nobody signs in as this person; sessions and tokens end", person_disable},
+    {"person enable", "--email E", person_enable},
     {"library import", "[--publish] DIR...             take in case folders", import},
     {"library publish", "SLUG", publish},
     {"library withdraw", "[--reason TEXT] SLUG", withdraw},

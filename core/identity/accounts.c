@@ -31,6 +31,17 @@ int identity_must_change(struct db_session *admin, struct arena *arena, const ch
     return 0;
 }
 
+int identity_disable(struct db_session *admin, struct arena *arena, const char *email, bool disabled, struct error *err)
+{
+    const struct db_result *res;
+    if (email_normal(arena, email, &email, "email", err) < 0 ||
+        db_session_run(admin, arena, sql_person_disable, (const char *const[]){email, disabled ? "true" : "false"}, &res, err) < 0)
+        return -1;
+    if (!db_bool(res, 0, 0))
+        return error_set(err, ERROR_NOT_FOUND, "person_not_found", "email", "Nobody has this address.");
+    return 0;
+}
+
 /* In batches, so that nobody waits for a long transaction. */
 static int keep_house(struct job *job, struct error *err)
 {

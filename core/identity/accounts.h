@@ -21,5 +21,7 @@ int fiber_fn accounts_show_password(struct http_request *req, struct db_scope *s
 
 /* The next sign-in leads to a new password and nowhere else; open sessions end. */
 int identity_must_change(struct db_session *admin, struct arena *arena, const char *email, struct error *err);
+/* Nobody signs in as this person any more, and what is open ends; false takes it back. */
+int identity_disable(struct db_session *admin, struct arena *arena, const char *email, bool disabled, struct error *err);
 
 #endif

@@ -44,6 +44,11 @@ SELECT password_change($1, $2, $3::boolean, $4);
 -- lane: write
 SELECT password_must_change($1);
 
+-- name: person_disable
+-- lane: write
+-- Operator. $1 address, $2 whether. False: nobody has it
+SELECT person_disable($1, $2::boolean);
+
 -- name: me_show
 -- lane: read
 SELECT me_json();

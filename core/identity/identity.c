@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "identity/email.h"
 #include "identity/identity_http.h"
 #include "identity/password.h"
@@ -156,8 +157,9 @@ static struct session_ids session_ids_of(const char *token)
 }
 
 /* The same error for an unknown address, a wrong password and a foreign tenant. */
-static int sign_in_failed(struct error *err)
+static int sign_in_failed(const char *person, struct error *err)
 {
+    log_line(LOG_LEVEL_WARNING, "sign_in_failed", "person", person, NULL); /* "": nobody of that address */
     return error_set(err, ERROR_UNAUTHENTICATED, "sign_in_failed", NULL,
                      "The e-mail address, the password or the tenant is not right.");
 }
@@ -173,7 +175,7 @@ int identity_sign_in(struct db_scope *scope, const struct sign_in *in, const cha
     if (thread_pool_run(pool, verify, &work, err) < 0)
         return -1;
     if (!work.matches)
-        return sign_in_failed(err);
+        return sign_in_failed(person, err);
     const struct db_result *done;
     if (work.outdated) {
         if (db_run(scope, sql_password_rehash, (const char *const[]){person, work.phc, work.rehashed}, &done, err) < 0)

@@ -405,6 +405,32 @@ def test_asking_to_join_tells_nobody_who_is_a_member(joining, client, pg):
     assert mails_to(pg, member.email) == [] and mails_to(pg, stranger) == ["join"]
 
 
+def test_whom_an_administrator_took_out_does_not_come_back_by_a_join_link(joining, client, pg):
+    trust, link = joining()
+    member = trust.add("trainee")
+    assert client(trust["administrator"]).delete(f"/v1/tenant/members/{member.id}").status_code == 204
+    reply = join(client(), link["token"], member.email)
+    assert (reply.status_code, reply.text) == (202, "{}")
+    assert "join" not in mails_to(pg, member.email)
+    assert token_of(pg, member.email, "join") is None
+    assert invite(client(trust["administrator"]), member.email).status_code == 201, "by invitation"
+
+
+def test_asking_to_join_does_the_same_work_for_a_member_and_a_stranger(joining, client, pg):
+    """What takes its time are the rows that are written."""
+    trust, link = joining()
+    member = trust.add("trainee")
+
+    def written(email):
+        count = ("SELECT (SELECT count(*) FROM tickets WHERE lower(email) = lower(%s)),"
+                 " (SELECT count(*) FROM jobs WHERE lower(payload->>'to') = lower(%s))")
+        before, = pg.query(count, (email, email))
+        assert join(client(), link["token"], email).status_code == 202
+        after, = pg.query(count, (email, email))
+        return after[0] - before[0], after[1] - before[1]
+    assert written(member.email) == written(address()) == (1, 1)
+
+
 def test_a_join_link_needs_domains_and_gives_no_role_with_sight_of_others(tenant, client):
     trust = tenant("administrator")
     me = client(trust["administrator"])

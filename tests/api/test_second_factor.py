@@ -211,6 +211,23 @@ def test_checklist_second_factor_a_tenant_can_require_it(server, pg, trust):
         assert (removed.status_code, removed.json()["code"]) == (409, "second_factor_required")
 
 
+def test_where_it_is_required_from_now_on_programs_of_who_has_none_end(server, pg, trust, armed, client):
+    """A token that was made without a second factor is no way around it."""
+    plain = trust.add("trainee")
+    _, http = pending(server, armed)
+    full = http.post("/v1/session/totp", json={"code": code_of(armed.secret)}).json()
+    tokens = {}
+    for name, token in (("plain", plain.token), ("armed", full["token"])):
+        with server.client(token) as mine:
+            tokens[name] = mine.post("/v1/me/tokens", json={"name": "t", "scopes": ["cases:read"]}).json()["token"]
+    assert client(trust["administrator"]).patch("/v1/tenant", json={"second_factor": "required"}).status_code == 200
+    for name, status in (("plain", 401), ("armed", 200)):
+        with server.client(tokens[name]) as program:
+            assert program.get("/v1/cases").status_code == status, name
+    assert pg.query("SELECT detail->>'reason' FROM audit_log WHERE tenant_id = %s AND action = 'token.revoked'", (trust.id,)) == [
+        ("second_factor_required",)]
+
+
 def test_a_session_that_was_to_enrol_adds_nothing_beside_a_factor_that_came_first(server, pg, trust):
     """Somebody else knows the password, and waits at the step of enrolling until the person has enrolled."""
     pg.query("UPDATE tenants SET second_factor = 'required' WHERE tenant_id = %s", (trust.id,))

@@ -293,6 +293,39 @@ def test_checklist_sessions_a_token_has_256_bits_and_every_sign_in_a_new_one(ten
     assert stored == {hashlib.sha256(token.encode()).hexdigest() for token in tokens}
 
 
+def test_an_operator_disables_a_person_and_nothing_of_theirs_is_open(tenant, client, server, pg):
+    trust = tenant("administrator", "trainee")
+    person = trust["trainee"]
+    me = client(person)
+    made = me.post("/v1/me/tokens", json={"name": "t", "scopes": ["cases:read"]}).json()
+    server.cli("person", "disable", "--email", person.email.upper())
+    with server.client(made["token"]) as program:
+        for reply in (me.get("/v1/session"), program.get("/v1/cases")):
+            assert_problem(reply, 401, "session_ended")
+        assert_problem(sign_in(client(), person), 401, "sign_in_failed")
+        server.cli("person", "enable", "--email", person.email)
+        for reply in (me.get("/v1/session"), program.get("/v1/cases")):
+            assert_problem(reply, 401, "session_ended")
+    assert sign_in(client(), person).status_code == 201
+    told = [(e["action"], e["person"]) for e in client(trust["administrator"]).get("/v1/audit").json()["items"] if e["subject"] == person.id]
+    assert ("person.disabled", None) in told and ("person.enabled", None) in told
+
+
+def test_nobody_is_enabled_who_was_erased(tenant, server):
+    person = tenant("trainee")["trainee"]
+    server.cli("person", "erase", "--email", person.email, "--yes")
+    for email in (person.email, f"erased-{person.id}@erased.invalid"):
+        refused = server.cli("person", "enable", "--email", email, check=False)
+        assert refused.returncode == 1 and "person_not_found" in refused.stderr
+
+
+def test_a_failed_sign_in_is_logged_by_the_persons_id(tenant, client, server):
+    person, mark = tenant("trainee")["trainee"], len(server.lines)
+    assert_problem(sign_in(client(), person, password="surely not the password"), 401)
+    assert server.wait_event("sign_in_failed", first=mark)["person"] == person.id
+    assert person.email not in "\n".join(server.lines[mark:])
+
+
 def test_checklist_sessions_of_a_disabled_person_end_at_once(tenant, client, pg):
     person = tenant("trainee")["trainee"]
     me = client(person)

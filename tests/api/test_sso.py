@@ -634,8 +634,9 @@ def test_a_suspended_tenant_lets_nobody_in(site, arranged, browser):
     assert_page(mine.get(f"/v1/sso/{arranged.slug}/start"), 404)
 
 
-def test_neither_log_nor_record_holds_a_token_an_address_or_a_code(site, arranged, provider, browser):
+def test_neither_log_nor_record_holds_a_token_an_address_or_a_code(site, arranged, provider, browser, pg):
     mark = len(site.lines)
+    provider.user["sub"] = f"{secrets.token_hex(4)}@trust.example"  # some providers call people by their address
     mine = browser()
     back = to_callback(mine, arranged)
     mine.get(back)
@@ -644,8 +645,15 @@ def test_neither_log_nor_record_holds_a_token_an_address_or_a_code(site, arrange
     site.wait_event("single_sign_on_failed", first=mark)
     said = "\n".join(site.lines[mark:])
     query = parse_qs(urlsplit(back).query)
-    for secret in (query["code"][0], query["state"][0], provider.last_token, provider.user["email"], provider.secret):
-        assert secret not in said
+    denied = browser()
+    provider.change = lambda claims: {**claims, "sub": f"other-{claims['sub']}"}
+    assert_refused(denied, arranged)
+    said = "\n".join(site.lines[mark:])
+    recorded = "\n".join(row for row, in pg.query("SELECT a::text FROM audit_log a WHERE tenant_id = %s", (arranged.id,)))
+    assert "single_sign_on.linked" in recorded and "single_sign_on.refused" in recorded
+    for secret in (query["code"][0], query["state"][0], provider.last_token, provider.user["email"], provider.user["sub"],
+                   provider.secret):
+        assert secret not in said and secret not in recorded
 
 
 # --- A real provider ---------------------------------------------------------------------------------------------------------------------
