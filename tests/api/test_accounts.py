@@ -1,5 +1,6 @@
 """Accounts: signing up, passwords, one's name and address. Tests named test_checklist_passwords_... are the lines of the
 security checklist."""
+import base64
 import secrets
 import threading
 import time
@@ -264,6 +265,8 @@ def test_checklist_passwords_are_argon2id_and_stored_nowhere_in_clear(http, pg, 
     sign_up(http, email, word)
     detail = pg.query("SELECT detail FROM tickets WHERE email = %s AND used_at IS NULL", (email,))[0][0]
     assert detail["phc"].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    salt, digest = (base64.b64decode(part + "==") for part in detail["phc"].split("$")[-2:])
+    assert (len(salt), len(digest)) == (16, 32)
     token = token_of(pg, email, "account")
     assert http.post("/v1/accounts/verification", json={"token": token}).status_code == 201
     assert {str(row[0]) for row in pg.query("SELECT detail FROM tickets WHERE email = %s", (email,))} == {"{}"}

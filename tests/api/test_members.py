@@ -303,7 +303,7 @@ def test_educators_see_a_leavers_reads_until_the_leaving_and_none_of_another_ten
     assert len(results(client, teacher, person).json()["periods"]) == 1
 
 
-def test_a_manager_sees_results_only_with_consent(tenant, client, demo_cases):
+def test_checklist_gdpr_a_manager_sees_results_only_with_consent(tenant, client, demo_cases):
     trust = tenant("administrator", "manager", "trainee")
     person, manager = trust["trainee"], trust["manager"]
     read_case(client(person), demo_cases[0])

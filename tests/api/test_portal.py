@@ -9,7 +9,7 @@ CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors '
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_may_load_what_is_our_own_and_holds_no_inline_code(client, page):
+def test_checklist_browser_csp_of_a_page_lets_load_what_is_our_own_and_no_inline_code(client, page):
     reply = client().get(page)
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "text/html; charset=utf-8"

@@ -266,7 +266,7 @@ def test_checklist_row_level_security_a_setting_ends_with_its_transaction(server
         connection.close()
 
 
-def test_no_room_sets_who_asks_but_for_the_transaction(server, pg):
+def test_checklist_row_level_security_who_asks_is_set_for_the_transaction_only(server, pg):
     wide = rows(pg, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
                     " AND prosrc ~ 'set_config\\([^()]*(\\([^()]*\\)[^()]*)*, *false\\)'")
     assert wide == []

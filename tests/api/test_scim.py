@@ -173,6 +173,18 @@ def test_checklist_sessions_deprovisioning_frees_the_seat_at_once(directory, ser
     assert directory.patch(first, replace("active", True)).status_code == 200
 
 
+def test_checklist_sessions_of_who_is_deprovisioned_end_at_once(directory, server, client):
+    person = directory.tenant.add("trainee")
+    me = client(person)
+    token = me.post("/v1/me/tokens", json={"name": "t", "scopes": ["cases:read"]}).json()["token"]
+    assert directory.patch(f"{USERS}/{person.id}", replace("active", False)).status_code == 200
+    with server.client(token) as program:
+        assert (me.get("/v1/session").status_code, program.get("/v1/cases").status_code) == (401, 401)
+    again = client().post("/v1/sessions", headers=somewhere(),
+                          json={"email": person.email, "password": person.password, "tenant": directory.tenant.slug})
+    assert again.status_code == 401
+
+
 def test_a_refused_creation_leaves_no_person_behind(directory, server, pg):
     server.cli("tenant", "seats", directory.tenant.slug, "0")
     refused = directory.create("ghost")

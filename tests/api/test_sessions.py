@@ -1,9 +1,11 @@
 """Signing in and out: opaque sessions, cookie or bearer, idle and absolute expiry."""
 import base64
 import hashlib
+import os
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.reads import assert_problem, unknown_id
@@ -152,7 +154,7 @@ def test_a_token_that_is_none_is_refused(client, header):
     assert_problem(client().get("/v1/cases", headers={"Authorization": header}), 401)
 
 
-def test_a_browser_gets_a_cookie_and_no_token(tenant, client, server):
+def test_checklist_sessions_the_portals_cookie_is_httponly_and_samesite_and_the_reply_shows_no_token(tenant, client, server):
     person = tenant("trainee")["trainee"]
     browser = client()
     reply = sign_in(browser, person, cookie=True)
@@ -204,6 +206,33 @@ def test_checklist_sessions_tokens_and_passwords_are_never_stored_or_logged(tena
     assert hashes[0][0].startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     log = "\n".join(server.lines)
     assert person.token not in log and person.password not in log and person.email not in log
+
+
+HASHING = 15
+
+
+def busy(pid):
+    """Ticks of the processor that a process has used, in {niceness: ticks} of its threads."""
+    used = {}
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        fields = stat.read_text().rsplit(")", 1)[1].split()  # from field 3 of proc(5) on
+        used[int(fields[16])] = used.get(int(fields[16]), 0) + int(fields[11])
+    return used
+
+
+def test_checklist_passwords_are_hashed_beside_the_event_loop(server_with):
+    """The threads that hash have a niceness of their own (PASSWORD_NICENESS in cli/serve.c); the work must be theirs."""
+    if os.nice(0) >= HASHING:
+        pytest.skip("the tests themselves run at that niceness, or above")
+    crowd = server_with(threads=1)
+    before = busy(crowd.pid)
+    with crowd.client() as http:
+        for n in range(40):
+            reply = http.post("/v1/sessions", json={"email": f"nobody-{n}@example.org", "password": "surely not the password"},
+                              headers={"X-Forwarded-For": f"192.0.2.{n}"})
+            assert_problem(reply, 401, "sign_in_failed")
+    spent = {nice: ticks - before.get(nice, 0) for nice, ticks in busy(crowd.pid).items()}
+    assert spent[HASHING] > 2 * sum(ticks for nice, ticks in spent.items() if nice != HASHING), spent
 
 
 def test_checklist_passwords_a_weaker_hash_is_renewed_at_the_next_sign_in(tenant, pg):

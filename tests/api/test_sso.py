@@ -331,7 +331,7 @@ def test_two_windows_of_a_browser_sign_in_side_by_side(arranged, browser):
     assert mine.get(second).headers["location"] == "/b"
 
 
-def test_a_code_is_no_use_without_the_verifier_of_the_one_who_began(arranged, provider, browser):
+def test_checklist_sso_a_code_is_no_use_without_the_verifier_of_the_one_who_began(arranged, provider, browser):
     """Somebody else's code, put into one's own answer: PKCE and the nonce are those of another sign-in."""
     victim, thief = browser(), browser()
     stolen = parse_qs(urlsplit(to_callback(victim, arranged)).query)["code"][0]
