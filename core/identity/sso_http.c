@@ -226,10 +226,17 @@ static const char *address_of(struct arena *arena, const json_t *claims)
     return address && email_normal(arena, address, &address, "email", NULL) == 0 ? address : NULL;
 }
 
+static bool says_yes(const json_t *claim)
+{
+    const char *word = json_string_value(claim);
+    return json_is_true(claim) || json_integer_value(claim) == 1 || (word && (strcmp(word, "true") == 0 || strcmp(word, "1") == 0));
+}
+
+/* Entra ID has no email_verified; its xms_edov says that the address is of a domain whose owner has proved to be it. */
 static bool address_verified(const json_t *claims)
 {
     const json_t *verified = json_object_get(claims, "email_verified");
-    return json_is_true(verified) || (json_is_string(verified) && strcmp(json_string_value(verified), "true") == 0);
+    return says_yes(verified ? verified : json_object_get(claims, "xms_edov"));
 }
 
 static const char *name_of(struct arena *arena, const json_t *claims, const char *address)

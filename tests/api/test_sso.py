@@ -472,6 +472,19 @@ def test_just_in_time_needs_a_verified_address_of_an_allowed_domain(site, trust,
     assert sign_in(browser(), trust).status_code == 303
 
 
+@pytest.mark.parametrize("said, comes_in", [
+    ({"email_verified": True}, True), ({"email_verified": "true"}, True), ({"xms_edov": True}, True), ({"xms_edov": 1}, True),
+    ({"xms_edov": "1"}, True), ({"xms_edov": False}, False), ({"xms_edov": 0}, False), ({"xms_edov": "false"}, False),
+    ({"email_verified": False, "xms_edov": True}, False), ({}, False)])
+def test_an_address_counts_that_the_provider_says_is_verified_as_entra_says_it_too(arranged, provider, browser, said, comes_in):
+    provider.user = {"sub": secrets.token_hex(8), "email": address(), "name": "Nora Vik", "groups": ["radiology"], **said}
+    mine = browser()
+    if comes_in:
+        assert sign_in(mine, arranged).status_code == 303 and who(mine)
+    else:
+        assert_refused(mine, arranged)
+
+
 def test_a_seat_is_taken_and_without_one_nobody_comes_in(site, arranged, provider, browser):
     site.cli("tenant", "seats", arranged.slug, "1")
     assert_refused(browser(), arranged, 409)
