@@ -145,6 +145,11 @@ int base64url_decode(struct text t, void *ret, size_t max)
     return bits & ((1u << held) - 1) ? -EINVAL : (int)len;
 }
 
+void base64_encode(const void *bytes, size_t len, char *ret)
+{
+    EVP_EncodeBlock((unsigned char *)ret, bytes, (int)len);
+}
+
 void uuid_v7(char ret[UUID_SIZE])
 {
     struct timespec now;

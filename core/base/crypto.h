@@ -33,6 +33,8 @@ void hex_encode(const void *bytes, size_t len, char *ret); /* 2 * len + 1 */
 void base64url_encode(const void *bytes, size_t len, char *ret);
 /* Number of bytes decoded, or -EINVAL / -ENOSPC. */
 int base64url_decode(struct text t, void *ret, size_t max);
+/* Base64 with padding (RFC 4648, section 4). ret holds (len + 2) / 3 * 4 + 1 bytes. */
+void base64_encode(const void *bytes, size_t len, char *ret);
 
 void uuid_v7(char ret[UUID_SIZE]);  /* RFC 9562, section 5.7; lower case */
 bool uuid_valid(struct text t);     /* 8-4-4-4-12, hexadecimal */

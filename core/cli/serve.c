@@ -32,9 +32,10 @@
 #include "tenancy/scim.h"
 #include "tenancy/support.h"
 #include "tenancy/tenancy.h"
+#include "tenancy/webhooks.h"
 
 enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, PASSWORD_NICENESS = 15, SNAPSHOT_MS = 250 };
-enum { MAILS_AT_ONCE = 2, FETCHES_AT_ONCE = 8, OUTBOUND_QUEUE = 256 }; /* mails: a loop; fetches: beside them */
+enum { MAILS_AT_ONCE = 2, WEBHOOKS_AT_ONCE = 8, FETCHES_AT_ONCE = 8, OUTBOUND_QUEUE = 256 }; /* fetches: beside each loop's others */
 
 static void openapi_get(struct http_request *req)
 {
@@ -60,6 +61,7 @@ const struct http_route *const cli_routes[] = {
     invitations_routes,
     support_routes,
     scim_routes,
+    webhooks_routes,
     audit_routes, data_protection_routes,
     library_routes,
     reading_routes,
@@ -82,6 +84,7 @@ const struct db_statement *const cli_statements[] = {
     invitations_statements,
     support_statements,
     scim_statements,
+    webhooks_statements,
     audit_statements, data_protection_statements,
     library_statements,
     reading_statements,
@@ -92,17 +95,19 @@ const struct db_statement *const cli_statements[] = {
     NULL,
 };
 
-/* Mail has places of its own: while it waits for a stranger's server nothing else waits. */
+/* Mail and webhooks have places of their own: while they wait for a stranger's server nothing else waits. */
 static const struct job_kind *const mail_kinds[] = {&outbound_mail_job, NULL};
+static const struct job_kind *const webhook_kinds[] = {&webhooks_delivery_job, NULL};
 static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &data_protection_export_job,
-                                                   &data_protection_sweep_job, &accounts_housekeeping_job, NULL};
+                                                   &data_protection_sweep_job, &accounts_housekeeping_job, &webhooks_sweep_job,
+                                                   &webhooks_membership_end_job, NULL};
 
 /* What one loop runs. Whichever is asked for /metrics or /readyz answers for all: what it counts each copies out four times
  * a second. */
 struct loop_rooms {
     struct db *db;
     struct grading *grading;
-    struct jobs *jobs, *mails;
+    struct jobs *jobs, *mails, *webhooks;
     struct loop *loop;
     struct loop_timer snapshot;
     pthread_mutex_t lock; /* of what follows */
@@ -169,6 +174,7 @@ static int loop_start(void *arg, struct loop *loop, int index)
     library_loop_start(rooms->db);
     rooms->jobs = jobs_create(loop, rooms->db, job_kinds, JOBS_AT_ONCE);
     rooms->mails = jobs_create(loop, rooms->db, mail_kinds, MAILS_AT_ONCE);
+    rooms->webhooks = jobs_create(loop, rooms->db, webhook_kinds, WEBHOOKS_AT_ONCE);
     if (index == 0) /* one a process is enough */
         db_listen(rooms->db, "overread_plugins", plugins_notified, rooms);
     take_snapshot(rooms);
@@ -182,6 +188,7 @@ static void loop_stop(void *arg, struct loop *loop, int index)
     pthread_mutex_lock(&rooms->lock);
     rooms->running = false;
     pthread_mutex_unlock(&rooms->lock);
+    rooms->webhooks = jobs_destroy(rooms->webhooks);
     rooms->mails = jobs_destroy(rooms->mails);
     rooms->jobs = jobs_destroy(rooms->jobs);
     outbound_stop();
@@ -306,7 +313,7 @@ static int serve(struct cli *cli, int argc, char **argv)
     struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE, PASSWORD_NICENESS);
     long loops = config.threads ? config.threads : cores;
     struct thread_pool *strangers =
-        thread_pool_create((unsigned)(FETCHES_AT_ONCE + MAILS_AT_ONCE * loops), OUTBOUND_QUEUE, 0);
+        thread_pool_create((unsigned)(FETCHES_AT_ONCE + (MAILS_AT_ONCE + WEBHOOKS_AT_ONCE) * loops), OUTBOUND_QUEUE, 0);
     struct server *server = mem_alloc(sizeof(*server));
     server->config = &config;
     for (int i = 0; i < LOOPS_MAX; i++)

@@ -95,8 +95,9 @@ static void record_success(struct running_job *r)
 {
     struct db_scope scope = operator_scope(r->arena);
     struct error ignored;
-    if (r->kind->every_seconds) {
-        const char *seconds = arena_printf(r->arena, "%u", r->kind->every_seconds);
+    unsigned again = r->kind->every_seconds ? r->kind->every_seconds : r->job.again_seconds;
+    if (again) {
+        const char *seconds = arena_printf(r->arena, "%u", again);
         db_run(&scope, sql_job_again, (const char *const[]){r->job.id, r->job.lease, seconds}, NULL, &ignored);
     } else {
         db_run(&scope, sql_job_done, (const char *const[]){r->job.id, r->job.lease}, NULL, &ignored);

@@ -1,6 +1,8 @@
 #include "outbound/outbound_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,10 +16,10 @@ struct fetch {
     const struct fetch_request *request;
     bool plain;          /* http: to loopback and nowhere else */
     bool loopback_good;  /* config->fetch_loopback */
-    bool address_refused, too_large;
+    bool address_refused, too_large, cut;
     struct buffer body;
     char content_type[256];
-    int64_t max_age;
+    int64_t max_age, retry_after;
     long status;
     CURLcode code;
     char reason[CURL_ERROR_SIZE];
@@ -58,6 +60,48 @@ static int check(struct fetch *f, struct error *err)
     return check_url(f, err);
 }
 
+/* libcurl writes numbers in any form (0x7f.1) as what they mean. */
+static bool host_number(const char *host, struct sockaddr_storage *ret)
+{
+    char bare[INET6_ADDRSTRLEN] = "";
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    size_t len = strlen(host);
+    memset(ret, 0, sizeof(*ret));
+    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1) {
+        memcpy(ret, &v4, sizeof(v4));
+        return true;
+    }
+    if (host[0] != '[' || len < 2 || len - 2 >= sizeof(bare))
+        return false;
+    memcpy(bare, host + 1, len - 2);
+    if (inet_pton(AF_INET6, bare, &v6.sin6_addr) != 1)
+        return false;
+    memcpy(ret, &v6, sizeof(v6));
+    return true;
+}
+
+int fetch_url_check(const char *address, const char *field, struct error *err)
+{
+    const struct fetch_request request = {.url = address};
+    struct fetch f = {.request = &request, .loopback_good = outbound_config()->fetch_loopback};
+    struct sockaddr_storage number;
+    char *host = NULL;
+    if (check_url(&f, NULL) < 0)
+        return error_set(err, ERROR_UNPROCESSABLE, "url_invalid", field, "This takes an https URL without a user name.");
+    CURLU *url = curl_url();
+    bool good = url && curl_url_set(url, CURLUPART_URL, address, 0) == CURLUE_OK &&
+                curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+    if (good && host_number(host, &number))
+        good = address_is_loopback((struct sockaddr *)&number) ? f.loopback_good : address_is_public((struct sockaddr *)&number);
+    curl_free(host);
+    curl_url_cleanup(url);
+    if (good)
+        return 0;
+    return error_set(err, ERROR_UNPROCESSABLE, "address_refused", field,
+                     "This address does not lead to a server on the public internet.");
+}
+
 /* --- On a thread of the pool --------------------------------------------------------------------------------------- */
 
 /* libcurl connects to exactly the address that it shows here: a name that resolves to something else next time changes
@@ -80,7 +124,7 @@ static size_t take_body(char *bytes, size_t size, size_t count, void *arg)
     struct fetch *f = arg;
     (void)size; /* always 1 */
     if (count > f->request->reply_max - f->body.len) {
-        f->too_large = true;
+        *(f->request->reply_cut ? &f->cut : &f->too_large) = true;
         return 0;
     }
     buffer_add(&f->body, bytes, count);
@@ -159,9 +203,12 @@ static void transfer(void *arg)
     f->code = curl && headers ? set_request(curl, f, headers) : CURLE_OUT_OF_MEMORY;
     if (f->code == CURLE_OK)
         f->code = curl_easy_perform(curl);
+    if (f->code == CURLE_WRITE_ERROR && f->cut)
+        f->code = CURLE_OK;
     if (f->code == CURLE_OK) {
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &f->status);
         f->max_age = max_age_of(header_of(curl, "Cache-Control"));
+        text_to_int64(text_of(header_of(curl, "Retry-After")), 0, INT32_MAX, &f->retry_after);
         const char *type = header_of(curl, "Content-Type");
         memcpy(f->content_type, type, strnlen(type, sizeof(f->content_type) - 1));
     }
@@ -176,6 +223,8 @@ static int result(struct arena *arena, const struct fetch *f, struct fetch_reply
     if (f->address_refused && f->code != CURLE_OK)
         return error_set(err, ERROR_UNPROCESSABLE, "address_refused", NULL,
                          "This address does not lead to a server on the public internet.");
+    if (f->code == CURLE_ABORTED_BY_CALLBACK)
+        return error_set(err, ERROR_UNAVAILABLE, "stopping", NULL, "The server stops.");
     if (f->too_large)
         return error_set(err, ERROR_UNAVAILABLE, "fetch_failed", NULL, "The other server's reply is too large.");
     if (f->code != CURLE_OK || f->body.failed)
@@ -186,6 +235,7 @@ static int result(struct arena *arena, const struct fetch *f, struct fetch_reply
         .body = {arena_copy(arena, f->body.len ? f->body.p : "", f->body.len), f->body.len},
         .content_type = text_of(arena_strdup(arena, f->content_type)),
         .max_age = f->max_age,
+        .retry_after = f->retry_after,
     };
     return 0;
 }

@@ -16,7 +16,8 @@
     T(invitation_existing, "invitation")                                                                               \
     T(join, "join")                                                                                                    \
     T(second_factor_changed, NULL)                                                                                     \
-    T(member_removed, NULL)
+    T(member_removed, NULL)                                                                                            \
+    T(webhook_disabled, NULL)
 
 /* Made by embed_sql.py, each in a file of its own; meson.build names the same mails, or the linker says what is missing. */
 #define DECLARE(name, page) extern const char mail_##name##_txt[], mail_##name##_html[];

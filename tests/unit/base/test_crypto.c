@@ -56,6 +56,18 @@ static void base64url_goes_there_and_back(void **state)
     }
 }
 
+static void base64_is_padded(void **state)
+{
+    (void)state;
+    /* RFC 4648, section 10. */
+    static const char *const vectors[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"\xfb\xff", "+/8="}};
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        char encoded[16];
+        base64_encode(vectors[i][0], strlen(vectors[i][0]), encoded);
+        assert_string_equal(encoded, vectors[i][1]);
+    }
+}
+
 static void base64url_that_is_not_canonical_is_refused(void **state)
 {
     (void)state;
@@ -175,6 +187,7 @@ int main(void)
         cmocka_unit_test(hashes_agree_with_published_vectors),
         cmocka_unit_test(a_file_is_hashed_from_its_beginning_and_its_offset_stays),
         cmocka_unit_test(base64url_goes_there_and_back),
+        cmocka_unit_test(base64_is_padded),
         cmocka_unit_test(base64url_that_is_not_canonical_is_refused),
         cmocka_unit_test(uuids_are_of_version_7_unique_and_in_order),
         cmocka_unit_test(only_the_long_form_is_a_uuid),
