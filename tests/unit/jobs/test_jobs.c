@@ -101,6 +101,7 @@ static struct {
     int runs, running, most_at_once, last_attempt;
     char tenant[UUID_SIZE], person[UUID_SIZE], payload[200];
     int fail_first; /* so many runs fail */
+    int again_first; /* so many runs say that they are not done, and want to come again in an hour */
     bool held;      /* runs do not end before it is false */
 } seen;
 
@@ -122,6 +123,7 @@ static int fiber_fn run_seen(struct job *job, struct error *err)
     while (seen.held)
         loop_sleep(loop_here(), 5);
     seen.running--;
+    job->again_seconds = run <= seen.again_first ? 3600 : 0;
     if (status == 0 && run <= seen.fail_first)
         return error_set(err, ERROR_INTERNAL, "as_asked", NULL, "Run %d \xc3",
                          run); /* cut in mid-character */
@@ -234,6 +236,24 @@ static void a_job_that_fails_is_kept_with_its_error_and_tried_again(void **state
     bench_close(&bench);
 }
 
+static void a_job_that_is_not_done_is_due_again_when_it_said(void **state)
+{
+    struct bench bench;
+    (void)state;
+    bench_open(&bench, 4);
+    seen.again_first = 1;
+    add_job("seen", "one", "{}", "0 s");
+    until(&bench, runs_are, 1);
+    until(&bench, leased_are, 0);
+    assert_int_equal(ask(&jobs_left, NULL), 1);
+    assert_in_range(ask(&retry_seconds, NULL), 3500, 3600);
+    exec_ok("UPDATE jobs SET run_after = now()");
+    until(&bench, left_are, 0);
+    assert_int_equal(seen.runs, 2);
+    assert_int_equal(seen.last_attempt, 1); /* as if for the first time */
+    bench_close(&bench);
+}
+
 static void a_job_that_may_fail_twice_is_dead_after_that_and_kept_for_the_operator(void **state)
 {
     struct bench bench;
@@ -331,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_runs_as_its_tenant_and_person_and_is_gone_when_done),
         cmocka_unit_test(a_job_that_fails_is_kept_with_its_error_and_tried_again),
+        cmocka_unit_test(a_job_that_is_not_done_is_due_again_when_it_said),
         cmocka_unit_test(a_job_that_may_fail_twice_is_dead_after_that_and_kept_for_the_operator),
         cmocka_unit_test(no_more_than_concurrency_jobs_run_at_once_and_all_get_their_turn),
         cmocka_unit_test(a_job_is_not_run_before_its_time_nor_when_it_is_of_a_strange_kind),

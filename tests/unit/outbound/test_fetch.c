@@ -212,6 +212,65 @@ static void a_reply_that_is_too_large_is_an_error_and_one_that_just_fits_is_not(
     assert_non_null(strstr(asked.err.detail, "too large"));
 }
 
+static void a_reply_of_which_only_the_status_counts_may_be_of_any_size(void **state)
+{
+    (void)state;
+    char says[512];
+    snprintf(says, sizeof(says), REPLY("", "%0300d"), 0);
+    config.fetch_loopback = true;
+    peer.says = says;
+    struct fetch_request request = get(url("127.0.0.1", "/x"));
+    request.reply_cut = true;
+    assert_int_equal(ask(request), 0);
+    assert_int_equal(asked.reply.status, 200);
+    assert_in_range(asked.reply.body.len, 0, 100);
+}
+
+static void how_long_to_wait_is_what_retry_after_says_in_seconds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says;
+        int64_t seconds;
+    } cases[] = {{"HTTP/1.1 429 No\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n", 120},
+                 {"HTTP/1.1 503 No\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\nContent-Length: 0\r\n\r\n", 0},
+                 {"HTTP/1.1 503 No\r\nRetry-After: -1\r\nContent-Length: 0\r\n\r\n", 0},
+                 {"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(get_here(cases[i].says), 0);
+        assert_int_equal(asked.reply.retry_after, cases[i].seconds);
+    }
+}
+
+static void an_address_is_judged_before_anybody_asks_there(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *code; /* NULL: good */
+    } cases[] = {{"https://hooks.example.org/x?y=z", NULL}, {"https://8.8.8.8/", NULL}, {"https://[2606:4700::1]:8443/", NULL},
+                 {"https://localhost/", NULL}, /* a name: seen when it is asked */
+                 {"https://127.0.0.1/", "address_refused"}, {"https://0x7f.1/", "address_refused"},
+                 {"https://2130706433/", "address_refused"}, {"https://[::ffff:127.0.0.1]/", "address_refused"},
+                 {"https://[::1]/", "address_refused"}, {"https://169.254.169.254/", "address_refused"},
+                 {"https://10.1.2.3:8080/", "address_refused"}, {"https://[64:ff9b::a00:1]/", "address_refused"},
+                 {"http://hooks.example.org/", "url_invalid"}, {"http://127.0.0.1/", "url_invalid"},
+                 {"https://u@hooks.example.org/", "url_invalid"}, {"ftp://hooks.example.org/", "url_invalid"},
+                 {"https://hooks.exa\nmple.org/", "url_invalid"}, {"", "url_invalid"}};
+    config.fetch_loopback = false;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error err = {0};
+        int rc = fetch_url_check(cases[i].url, "/url", &err);
+        if (rc != (cases[i].code ? -1 : 0) || strcmp(err.code, cases[i].code ? cases[i].code : "") != 0)
+            fail_msg("%s: %s", cases[i].url, err.code);
+        if (cases[i].code)
+            assert_string_equal(err.field, "/url");
+    }
+    config.fetch_loopback = true;
+    assert_int_equal(fetch_url_check("http://127.0.0.1:1/", "/url", NULL), 0);
+    assert_int_equal(fetch_url_check("http://[::1]:1/", "/url", NULL), 0);
+    assert_int_equal(fetch_url_check("https://10.0.0.1/", "/url", NULL), -1);
+}
+
 static void who_does_not_answer_is_given_up_in_time(void **state)
 {
     (void)state;
@@ -295,6 +354,7 @@ static void what_does_not_end_is_broken_off_when_the_server_stops(void **state)
     outbound_stop();
     assert_true(asked.done);
     assert_int_equal(asked.rc, -1);
+    assert_string_equal(asked.err.code, "stopping");
     assert_true(clock_monotonic_ns() - started < 60ull * 1000000000);
 }
 
@@ -306,6 +366,9 @@ int main(void)
         cmocka_unit_test(a_body_and_headers_go_out_as_given),
         cmocka_unit_test(no_redirect_is_followed),
         cmocka_unit_test(a_reply_that_is_too_large_is_an_error_and_one_that_just_fits_is_not),
+        cmocka_unit_test(a_reply_of_which_only_the_status_counts_may_be_of_any_size),
+        cmocka_unit_test(how_long_to_wait_is_what_retry_after_says_in_seconds),
+        cmocka_unit_test(an_address_is_judged_before_anybody_asks_there),
         cmocka_unit_test(who_does_not_answer_is_given_up_in_time),
         cmocka_unit_test(what_is_no_request_is_refused_before_anything_is_sent),
         cmocka_unit_test(this_machine_is_not_asked_for_strangers_by_whatever_name),

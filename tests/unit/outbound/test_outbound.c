@@ -46,7 +46,8 @@ static json_t *parsed(const char *text)
 /* Every value that the README's table names; what a template does not use it ignores. */
 static const char all_values[] =
     "{\"name\": \"O'Neil <b>&\", \"tenant\": \"St Elsewhere\", \"inviter\": \"Dr Ada\", \"roles\": \"trainee and educator\","
-    "\"life\": \"7 days\", \"change\": \"a passkey was added\", \"origin\": \"https://reads.example.org\"}";
+    "\"life\": \"7 days\", \"change\": \"a passkey was added\", \"host\": \"hooks.example.org\","
+    "\"why\": \"it is gone\", \"origin\": \"https://reads.example.org\"}";
 static const char link[] = "https://reads.example.org/verify#abc_-123";
 
 static json_t *values_for(const struct template *template)
@@ -86,7 +87,7 @@ static void every_template_is_filled_by_its_documented_values_and_says_all_that_
         for (const char *c = filled.text.p; *c; c++)
             assert_true(*c != '\n' || c[-1] == '\r');
     }
-    assert_int_equal(count, 11);
+    assert_int_equal(count, 12);
 }
 
 static void a_value_that_is_missing_is_an_error_and_none_is_needed_that_the_text_does_not_name(void **state)
