@@ -79,12 +79,14 @@ INSERT INTO personal_data (relation, person_column, place, exported_as, hidden, 
 -- Who keeps them ---------------------------------------------------------------------------------------------------
 
 -- A personal tenant gives the role trainee and no administrator: its owner is who is alone in it.
-CREATE FUNCTION owns_tenant(tenant uuid, person uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (SELECT FROM tenants t JOIN memberships m USING (tenant_id)
+CREATE FUNCTION owns_tenant(tenant uuid, person uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM tenants t JOIN memberships m USING (tenant_id)
                    WHERE t.tenant_id = tenant AND t.kind = 'individual' AND m.person_id = person AND is_active(m)
                      AND NOT 'support' = ANY (m.roles))
        AND NOT EXISTS (SELECT FROM memberships m WHERE m.tenant_id = tenant AND m.person_id <> person AND is_active(m)
-                                                   AND NOT 'support' = ANY (m.roles)) $$;
+                                                   AND NOT 'support' = ANY (m.roles));
+END $$;
 
 CREATE FUNCTION may_keep_webhooks() RETURNS boolean LANGUAGE sql STABLE AS
 $$ SELECT 'administrator' = ANY (current_roles()) OR owns_tenant(current_tenant(), current_person()) $$;
@@ -172,11 +174,13 @@ CREATE FUNCTION webhook_event_types() RETURNS text[] LANGUAGE sql IMMUTABLE AS
 $$ SELECT ARRAY['member.joined', 'member.left', 'read.graded', 'certificate.issued', 'subscription.changed'] $$;
 
 -- The job of a delivery. The endpoint's jobs find each other by their payload (webhook_spread).
-CREATE FUNCTION webhook_job(d webhook_deliveries, due timestamptz) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION webhook_job(d webhook_deliveries, due timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     INSERT INTO jobs (id, tenant_id, kind, key, payload, run_after)
         VALUES (gen_random_uuid(), d.tenant_id, 'webhook', d.delivery_id::text,
                 jsonb_build_object('delivery', d.delivery_id, 'endpoint', d.endpoint_id), due)
-        ON CONFLICT (kind, key) DO UPDATE SET run_after = EXCLUDED.run_after, lease = NULL, lease_until = NULL $$;
+        ON CONFLICT (kind, key) DO UPDATE SET run_after = EXCLUDED.run_after, lease = NULL, lease_until = NULL;
+END $$;
 
 -- Without endpoints this is one look into an index. Jobs are due a moment later: the next poll finds them, within a second,
 -- and no commit waits in the queue of notifications. While an endpoint rests they are due when it has rested.

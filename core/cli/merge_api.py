@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Puts the API document together: core/cli/openapi.json is its frame, each room's *.api.json files hold that room's
-paths, schemas, parameters and responses (OpenAPI 3.1 objects with the members "paths" and "components").
+paths, schemas, parameters and responses (OpenAPI 3.1 objects with the members "paths", "webhooks" and "components").
 
     merge_api.py FRAME.json CORE_DIR OUT.json DEPFILE
 
@@ -33,6 +33,7 @@ def main():
             add(document["paths"].setdefault(path, {}), item, f"{part}: {path}")
         for kind, members in more.pop("components", {}).items():
             add(document["components"].setdefault(kind, {}), members, f"{part}: components.{kind}")
+        add(document.setdefault("webhooks", {}), more.pop("webhooks", {}), f"{part}: webhooks")
         if more:
             sys.exit(f"{part}: unknown members {', '.join(more)}")
     out.write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False), encoding="utf-8")

@@ -92,7 +92,7 @@ def test_replies_have_the_documented_members(tenant, client, demo_cases):
             for i, item in enumerate(value):
                 check(item, schema["items"], f"{where}/{i}")
 
-    for path in ("/v1/me", "/v1/session", "/v1/sessions", "/v1/tenant", "/v1/tenant/members", "/v1/audit", "/v1/modalities",
+    for path in ("/v1/me", "/v1/session", "/v1/sessions", "/v1/tenant", "/v1/tenant/members", "/v1/tenant/webhooks", "/v1/audit", "/v1/modalities",
                  "/v1/cases", "/v1/cases/{case}", "/v1/reads", "/v1/reads/{read}", "/v1/reads/{read}/feedback", "/v1/reads/{read}/grades",
                  "/v1/performance", "/v1/board", "/v1/performance/statistics", "/v1/performance/learning",
                  "/v1/cases/{case}/statistics"):

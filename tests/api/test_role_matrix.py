@@ -31,6 +31,9 @@ BODIES = {
     "POST /v1/tenant/invitations/batch": "email,roles\n{unique}@example.org,trainee\n",
     "POST /v1/tenant/join-links": {"name": "{unique}", "roles": ["trainee"]},
     "POST /v1/tenant/support": {"operator": "nobody@example.org", "hours": 1, "reason": "a test"},
+    "POST /v1/tenant/webhooks": {"url": "https://hooks.example.invalid/", "events": ["certificate.issued"]},
+    "PATCH /v1/tenant/webhooks/{webhook}": {"enabled": False},
+    "POST /v1/tenant/webhooks/{webhook}/replay": {"since": "2026-01-01T00:00:00Z"},
     "POST /v1/reads": {"case": "{case}"},
     "PUT /v1/reads/{read}/draft": {"answer": {}},
     "POST /v1/reads/{read}/submission": {"answer": {"lesions": [], "cspca": False}},
@@ -122,11 +125,13 @@ def foreign(server, tenant, client, demo_cases):
         "cohort": boss.post("/v1/tenant/cohorts", json={"name": "Theirs"}),
         "invitation": boss.post("/v1/tenant/invitations", json={"email": f"{unknown_id()}@example.org", "roles": ["trainee"]}),
         "link": boss.post("/v1/tenant/join-links", json={"name": "Theirs", "roles": ["trainee"]}),
+        "webhook": boss.post("/v1/tenant/webhooks", json={"url": "https://hooks.example.invalid/", "events": ["certificate.issued"]}),
     }
     for name, reply in made.items():
         assert reply.status_code < 300, (name, reply.text)
         body = reply.json()
         ids[name] = body["id"] if "id" in body else body["invitation"]
+    ids["delivery"] = boss.post(f"/v1/tenant/webhooks/{ids['webhook']}/test").json()["id"]
     with server.client(boss.post("/v1/tenant/tokens", json={"name": "theirs"}).json()["token"]) as directory:
         ids["group"] = directory.post("/v1/scim/v2/Groups", json={"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
                                                                   "displayName": "Directory"}).json()["id"]
@@ -206,6 +211,9 @@ def state(pg, tenant):
         " (SELECT jsonb_agg(to_jsonb(r) ORDER BY read_id) FROM reads r WHERE tenant_id = %(t)s),"
         " (SELECT jsonb_agg(to_jsonb(c) ORDER BY cohort_id) FROM cohorts c WHERE tenant_id = %(t)s),"
         " (SELECT jsonb_agg(to_jsonb(l) ORDER BY link_id) FROM join_links l WHERE tenant_id = %(t)s),"
+        " (SELECT jsonb_agg(jsonb_build_array(e.endpoint_id, e.url, e.events, e.disabled_at) ORDER BY endpoint_id)"
+        "  FROM webhook_endpoints e WHERE tenant_id = %(t)s),"
+        " (SELECT count(*) FROM webhook_secrets WHERE tenant_id = %(t)s), (SELECT count(*) FROM webhook_deliveries WHERE tenant_id = %(t)s),"
         " (SELECT count(*) FROM tickets WHERE tenant_id = %(t)s AND used_at IS NULL),"
         " (SELECT count(*) FROM support_grants WHERE tenant_id = %(t)s AND ended_at IS NULL),"
         " (SELECT count(*) FROM api_tokens WHERE tenant_id = %(t)s AND revoked_at IS NULL),"

@@ -726,6 +726,32 @@ def test_deliveries_are_kept_for_thirty_days(trust, receiver, pg):
     assert pg.query("SELECT count(*) FROM jobs WHERE kind = 'webhook' AND key = %s", (old["id"],)) == [(0,)]
 
 
+def test_the_document_describes_every_event_and_what_is_shown(trust, receiver, demo_cases, pg):
+    one = trust()
+    document = one.boss.get("/v1/openapi.json").json()
+    types = pg.query("SELECT webhook_event_types()", user="overread_owner")[0][0]
+    assert types == EVENTS and set(document["webhooks"]) == {*EVENTS, "webhook.test"}
+
+    def agrees(value, schema):
+        assert set(schema["required"]) <= set(value) <= set(schema["properties"]), (value, schema)
+
+    schemas = document["components"]["schemas"]
+    hook = one.hook(receiver(), *[e for e in EVENTS if e != "subscription.changed"])
+    assert schemas["Webhook"]["properties"]["events"]["items"]["enum"] == EVENTS
+    agrees(hook.made, schemas["WebhookNew"])
+    agrees(one.boss.get(PATH).json()["items"][0], schemas["Webhook"])
+    me = one.as_(one.tenant["trainee"])
+    me.put("/v1/me/consents/manager")
+    read_case(me, demo_cases[0])
+    agrees(hook.test(), schemas["WebhookDelivery"])
+    one.boss.delete(f"/v1/tenant/members/{one.tenant.add('trainee').id}")
+    for told in hook.receiver.wait(4):
+        described = document["webhooks"][told.type]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        agrees({"type": told.type, "timestamp": told.happened_at, "data": told.data}, described)
+        agrees(told.data, described["properties"]["data"])
+    agrees(hook.get(), schemas["WebhookShown"])
+
+
 # --- Data protection --------------------------------------------------------------------------------------------------
 
 def test_checklist_gdpr_a_personal_tenants_webhooks_go_with_the_person(trust, receiver, site, pg):
