@@ -14,21 +14,21 @@ from .store import Store
 class Standin:
     """Runs from start() to close(): .url is its base, .api_key what it takes, .violations what the product did wrong.
 
-    start: where the clock stands still, or None for one that ticks. webhook and secrets: where events go and how they are
-    signed. record: the file that requests go to, None for none."""
+    start: where the clock stands still, or None for one that ticks. webhook and webhook_secrets: where events go and how they
+    are signed. record: the file that requests go to, None for none."""
 
-    def __init__(self, start=None, webhook=None, secrets_=(), seed=None, record=web.RECORD, use_subset=True):
+    def __init__(self, start=None, webhook=None, webhook_secrets=(), api_key=None, seed=None, record=web.RECORD, use_subset=True):
         self.schema = Schema(use_subset)
         self.lock = threading.RLock()
         self.record = web.Record(record)
         self.faults, self.keys, self.settings = Faults(), Keys(), Settings()
-        self.api_key = "sk_test_" + secrets.token_hex(24)
+        self.api_key = self._first_key = api_key or "sk_test_" + secrets.token_hex(24)
         self.api_keys = {self.api_key}
         self.violations = []
         self.control = None
         self._start, self._seed = start, seed
         self.store = self._new_store(start)
-        self.webhooks = webhooks.Webhooks(self, webhook, list(secrets_) or ["whsec_" + secrets.token_hex(24)])
+        self.webhooks = webhooks.Webhooks(self, webhook, list(webhook_secrets) or ["whsec_" + secrets.token_hex(24)])
         self._server = self._thread = None
         self.port = 0
 
@@ -70,10 +70,13 @@ class Standin:
             self.settings = Settings()
             self.store = self._new_store(start if start is not None else self._start)
             self.keys = Keys()
+            self.api_key = self._first_key
             self.api_keys = {self.api_key}
             self.violations.clear()
             self.record.requests.clear()
             self.webhooks.forget()
+        if self.port and not self._server:
+            self.start()
         return self
 
     def note(self, words):
@@ -94,6 +97,11 @@ class Standin:
 
     def now(self):
         return self.store.now()
+
+    def settle(self):
+        """Does what has come due by now; requests and people do so too."""
+        with self.lock:
+            renewals.settle(self.store, self.now())
 
     def advance(self, seconds=0, days=0, to=None):
         """Lets time pass, with everything that comes due. -> the events of it"""

@@ -160,6 +160,7 @@ class Webhooks:
         rng = random.Random(shuffle)
         while not self._stopping.is_set():
             now = time.monotonic()
+            self.standin.settle()
             with self._idle:
                 self._take_new(copies)
                 ready = [entry for entry in self._queue if entry[0] <= now]
