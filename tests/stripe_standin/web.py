@@ -88,6 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         if size > LARGEST:
             self.close_connection = True
             return b""
+        # A client that waits for the acknowledgement of the headers before it sends the body gets it at once.
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return self.rfile.read(size)
 
     # --- The way back -------------------------------------------------------------------------------------------------------
@@ -135,8 +137,7 @@ class Handler(BaseHTTPRequestHandler):
                 if chunk == len(reply.body):
                     break
         except OSError:
-            pass
-        self.close_connection = True
+            self.close_connection = True
 
     def _reset(self):
         """A reset rather than an end of the stream."""

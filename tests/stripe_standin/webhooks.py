@@ -98,7 +98,7 @@ class Webhooks:
         """Sends an event and waits for the answer. -> Delivery
 
         age: how old the signature's t is, in seconds; negative: it lies ahead. signed=False: no header; a string: that header.
-        schemes=("v0",): none that counts. tamper: "byte" changes one, "json" writes the same JSON anew, both after signing.
+        schemes=("v0",): none that counts. tamper, after signing: "byte" changes one of the id, "json" writes the same JSON anew.
         huge: so many bytes of padding."""
         if huge:
             event = restated(event, metadata={**event["data"]["object"].get("metadata", {}), "padding": "x" * huge})
@@ -109,7 +109,8 @@ class Webhooks:
             headers["Stripe-Signature"] = signed if isinstance(signed, str) else header(
                 payload, self.secrets if secrets is None else secrets, t, schemes)
         if tamper == "byte":
-            payload = payload.replace(b'"livemode": false', b'"livemode": fblse', 1) if b'"livemode": false' in payload else payload[:-1]
+            last = event["id"][-1]
+            payload = payload.replace(event["id"].encode(), (event["id"][:-1] + ("a" if last != "a" else "b")).encode(), 1)
         elif tamper == "json":
             payload = json.dumps(json.loads(payload), separators=(",", ":")).encode()
         made = _post(url or self.url, payload, headers, event["id"], timeout)
