@@ -1,4 +1,5 @@
 """The stand-in for Stripe bills as Stripe does: periods, prorations, trials, dunning, pending updates, checkout, previews."""
+import random
 import secrets
 from datetime import datetime, timezone
 
@@ -6,10 +7,14 @@ import pytest
 
 from stripe_standin import Refused, Standin
 from stripe_standin.client import Client, Failed
+from stripe_standin.errors import ApiError
 from stripe_standin.periods import boundary, divide, part, period_at
 from stripe_standin.schema import differences
 
 DAY = 86400
+STATUSES = {"incomplete": {"active", "incomplete_expired", "canceled"}, "trialing": {"active", "past_due", "paused", "canceled"},
+            "active": {"past_due", "canceled"}, "past_due": {"active", "unpaid", "canceled"}, "unpaid": {"active", "canceled"},
+            "paused": {"active", "canceled"}, "canceled": set(), "incomplete_expired": set()}
 
 
 def moment(text):
@@ -349,6 +354,18 @@ def test_seats_that_are_never_paid_for_never_come(standin, world):
     assert standin.get(held["latest_invoice"])["status"] == "void"
 
 
+def test_seats_that_wait_do_not_outlast_the_period(standin, world):
+    made = world.subscribe(quantity=5)
+    standin.advance(to=period(made)[1] - 3600)
+    standin.next_payment(world.customer, "declines")
+    held = world.seats(made, 9, proration_behavior="always_invoice", payment_behavior="pending_if_incomplete")
+    assert held["pending_update"]["expires_at"] == period(made)[1]
+    standin.advance(seconds=7200)
+    now = standin.get(made["id"])
+    assert now["pending_update"] is None and now["items"]["data"][0]["quantity"] == 5 and period(now)[0] == period(made)[1]
+    assert standin.charges()[-1]["amount"] == 12500
+
+
 def test_a_pending_update_takes_no_metadata(world):
     made = world.subscribe()
     with pytest.raises(Failed) as failed:
@@ -402,6 +419,16 @@ def test_an_invoice_that_is_sent_takes_an_order_number_while_it_is_a_draft(stand
     stripe.post(f"invoices/{draft}/pay", paid_out_of_band=True)
     assert world.status(made) == "active" and not standin.charges()
     assert stripe.get("invoice_payments", invoice=draft)["data"][0]["payment"]["type"] == "payment_record"
+
+
+def test_a_draft_that_is_finalised_by_hand_is_collected_all_the_same(standin, world, stripe):
+    made = world.subscribe()
+    standin.advance(days=31)
+    draft = world.invoices(made)[0]
+    assert draft["status"] == "draft"
+    assert stripe.post(f"invoices/{draft['id']}/finalize")["status"] == "open"
+    standin.advance(seconds=3600)
+    assert standin.get(draft["id"])["status"] == "paid" and len(standin.charges()) == 2
 
 
 def test_void_and_uncollectible_end_what_is_owed_and_uncollectible_can_still_be_paid(standin, world, stripe):
@@ -486,6 +513,7 @@ def test_pages_lapse_and_quantities_are_chosen_within_bounds(standin, world, str
     with pytest.raises(Refused):
         standin.complete_checkout(chosen["id"], quantity=1)
     done = standin.complete_checkout(chosen["id"], quantity=50)
+    assert stripe.get(f"checkout/sessions/{chosen['id']}/line_items")["data"][0]["amount_total"] == 125000 == done["amount_total"]
     assert standin.get(done["subscription"])["items"]["data"][0]["quantity"] == 50
 
 
@@ -536,3 +564,66 @@ def test_metadata_is_merged_and_a_deleted_customer_leaves_its_id(world, stripe):
     stripe.delete(f"customers/{world.customer}")
     assert stripe.get(f"customers/{world.customer}") == {"id": world.customer, "object": "customer", "deleted": True}
     assert world.status(made) == "canceled"
+
+
+# --- Anything, in any order -------------------------------------------------------------------------------------------
+
+def some_step(rng, world):
+    """One thing that somebody or time does."""
+    standin, stripe = world.standin, world.stripe
+    running = [one for one in standin.all("subscription") if one["status"] not in ("canceled", "incomplete_expired")]
+    one = rng.choice(running) if running else None
+    owed = [invoice for invoice in standin.all("invoice") if invoice["status"] in ("open", "draft")]
+    steps = [lambda: standin.advance(seconds=rng.choice([60, 3600, DAY, 3 * DAY, 20 * DAY])),
+             lambda: world.subscribe(rng.choice([world.month, world.year]), rng.randint(1, 20), **rng.choice([
+                 {}, {"trial_period_days": 9}, {"collection_method": "send_invoice", "days_until_due": 14},
+                 {"payment_behavior": "default_incomplete"}, {"automatic_tax": {"enabled": True}}])),
+             lambda: standin.complete_checkout(session(world)["id"], rng.choice(["ok", "async"])),
+             lambda: standin.set_card(world.customer, rng.choice(["ok", "ok", "declines", "requires_action"])),
+             lambda: standin.next_payment(world.customer, rng.choice(["declines", "requires_action"]))]
+    if one:
+        steps += 2 * [
+            lambda: world.seats(one, rng.randint(0, 30), proration_behavior=rng.choice(["none", "create_prorations", "always_invoice"]),
+                                payment_behavior=rng.choice(["allow_incomplete", "error_if_incomplete", "pending_if_incomplete"])),
+            lambda: stripe.post(f"subscriptions/{one['id']}", items=[{"id": one["items"]["data"][0]["id"],
+                                                                      "price": rng.choice([world.month, world.year])}]),
+            lambda: stripe.post(f"subscriptions/{one['id']}", cancel_at_period_end=rng.random() < 0.5),
+            lambda: stripe.post(f"subscriptions/{one['id']}", billing_cycle_anchor={"type": "now"}),
+            lambda: standin.portal_change(one["id"], quantity=rng.randint(1, 9))]
+        steps += [lambda: stripe.delete(f"subscriptions/{one['id']}", prorate=True, invoice_now=rng.random() < 0.5),
+                  lambda: standin.portal_cancel(one["id"]), lambda: stripe.post(f"subscriptions/{one['id']}/resume"),
+                  lambda: stripe.post("invoices/create_preview", subscription=one["id"])]
+    if owed:
+        ident = rng.choice(owed)["id"]
+        steps += [lambda: stripe.post(f"invoices/{ident}/{rng.choice(['pay', 'void', 'mark_uncollectible', 'finalize'])}"),
+                  lambda: standin.hosted_pay(ident)]
+    try:
+        rng.choice(steps)()
+    except (Failed, Refused, ApiError) as refused:
+        assert getattr(refused, "status", 400) < 500
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_the_books_add_up(standin, stripe, seed):
+    rng = random.Random(seed)
+    standin.reset(moment(rng.choice(["2026-01-31T10:00:00", "2024-02-29T00:00:01", "2026-06-15T12:00:00"])))
+    standin.settings.after_dunning = rng.choice(["unpaid", "cancel", "past_due"])
+    world = World(standin, stripe)
+    for _ in range(60):
+        some_step(rng, world)
+    invoices = {invoice["id"]: invoice for invoice in standin.all("invoice")}
+    for charge in standin.charges():
+        assert invoices[charge["invoice"]]["status"] == "paid" and invoices[charge["invoice"]]["amount_paid"] == charge["amount"]
+    assert len({charge["invoice"] for charge in standin.charges()}) == len(standin.charges())
+    for invoice in invoices.values():
+        assert invoice["subtotal"] == sum(line["amount"] for line in invoice["lines"]["data"])
+        assert invoice["amount_due"] >= 0 and invoice["amount_due"] == invoice["amount_paid"] + invoice["amount_remaining"]
+        if invoice["ending_balance"] is not None:
+            assert invoice["starting_balance"] + invoice["total"] == invoice["amount_due"] + invoice["ending_balance"]
+    for made in standin.all("subscription"):
+        told = [event["data"]["object"] for event in standin.events("customer.subscription.") if event["data"]["object"]["id"] == made["id"]]
+        assert told[-1] == made
+        for before, after in zip(told, told[1:]):
+            assert after["status"] == before["status"] or after["status"] in STATUSES[before["status"]], (before["status"], after["status"])
+        if made["status"] in ("active", "trialing", "past_due", "unpaid"):
+            assert period(made)[0] <= standin.now() < period(made)[1]

@@ -451,16 +451,27 @@ def test_nobody_listens_while_it_is_down_and_a_rotated_key_is_401(standin, strip
     assert stripe.http.get("/v1/customers").status_code == 401
     assert stripe.http.get("/v1/customers", headers={"Authorization": f"Bearer {new}"}).status_code == 200
     standin.down()
+    with pytest.raises(httpx.TransportError):
+        stripe.http.get("/v1/customers")
     with pytest.raises(httpx.ConnectError):
         httpx.get(standin.url + "/v1/customers")
     standin.reset()
     assert standin.api_key == old and stripe.http.get("/v1/customers").status_code == 200
 
 
+def test_the_clock_can_tick_behind_the_machines(standin, stripe):
+    standin.reset(ago=40 * DAY)
+    begin = stripe.post("customers", email="a@b.c")["created"]
+    assert 0 <= time.time() - 40 * DAY - begin < 600
+    standin.advance(days=40)
+    assert abs(stripe.post("customers", email="a@b.c")["created"] - time.time()) < 600
+
+
 # --- By hand ----------------------------------------------------------------------------------------------------------
 
 def test_the_stand_in_can_be_a_process_of_its_own():
-    command = [sys.executable, "-B", ROOT / "tests/stripe_standin", "--key", "sk_test_hand", "--secret", "whsec_hand", "--start", str(START)]
+    command = [sys.executable, "-B", ROOT / "tests/stripe_standin", "--key", "sk_test_hand", "--secret", "whsec_hand", "--start", str(START),
+               "--no-record"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             said = json.loads(process.stdout.readline())

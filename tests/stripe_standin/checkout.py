@@ -148,13 +148,15 @@ def complete(store, ident, card="ok", quantity=None, country="GB"):
               **{name: data[name] for name in ("metadata", "description", "trial_period_days", "trial_end", "trial_settings")
                  if name in data}, **{name: params[name] for name in ("automatic_tax",) if name in params}}
     made, first, debits = subscriptions.prepare(store, wanted)
-    made |= {"default_payment_method": method}
-    made["payment_settings"]["save_default_payment_method"] = "off"
+    made["default_payment_method"] = method
     invoice = subscriptions.open_subscription(store, made, first, debits)
     if invoice["status"] == "open":
         payments.attempt(store, invoice, method)
     if made["status"] == "incomplete":
         payments.move(store, made, store.settings.processing_status)
+    for shown, item in zip(side["line_items"]["data"], made["items"]["data"]):
+        shown["quantity"] = item["quantity"]
+    _total_lines(side["line_items"]["data"], invoice)
     waiting = bool(store.side[invoice["id"]]["processing"])
     tax = invoice["total"] - invoice["subtotal"]
     session |= {"status": "complete", "url": None, "subscription": made["id"], "invoice": invoice["id"], "customer": customer["id"],
@@ -166,6 +168,14 @@ def complete(store, ident, card="ok", quantity=None, country="GB"):
         session["automatic_tax"] |= {"status": "complete", "provider": "stripe", "liability": {"type": "self"}}
     store.emit("checkout.session.completed", session)
     return session
+
+
+def _total_lines(shown_lines, invoice):
+    """The session's lines say what the invoice said."""
+    for shown, line in zip(shown_lines, invoice["lines"]["data"]):
+        tax = sum(one["amount"] for one in line["taxes"])
+        added = sum(one["amount"] for one in line["taxes"] if one["tax_behavior"] == "exclusive")
+        shown |= {"amount_subtotal": line["amount"], "amount_tax": tax, "amount_total": line["amount"] + added}
 
 
 def _customer(store, session, params, country):

@@ -10,6 +10,7 @@ from .api import Answer, as_json
 from .checkout import Refused
 from .errors import ApiError
 from .standin import Standin
+from .web import RECORD
 
 
 class Control:
@@ -110,9 +111,11 @@ def main():
     parser.add_argument("--secret", action="append", default=[], help="whsec_...: how they are signed; twice during a rotation")
     parser.add_argument("--key", help="sk_test_...: what the product signs in with")
     parser.add_argument("--start", type=int, help="the clock stands still there, seconds since 1970, until it is advanced")
+    parser.add_argument("--no-record", action="store_true", help="requests do not go to var/stripe-requests.jsonl")
     parser.add_argument("--auto", action="store_true", help="events are delivered by themselves")
     arguments = parser.parse_args()
-    standin = Standin(arguments.start, arguments.webhook, arguments.secret, arguments.key)
+    standin = Standin(arguments.start, arguments.webhook, arguments.secret, arguments.key,
+                      record=None if arguments.no_record else RECORD)
     standin.control = Control(standin)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -12,6 +12,8 @@ beside                    key_pruned (the key is forgotten first), before(action
                           or between that and the answer
 
 times=None: always. skip=2: the first two go through. key=: only with that Idempotency-Key. should_retry=: that header.
+A client that reuses a connection may itself ask again, unseen, when that is cut before any answer (libcurl does): such a fault
+strikes twice with times=2, or standin.keep_alive = False makes each connection a new one.
 .reached is set when it strikes; hold_before, hold_after and applied_timeout last until .release() or `seconds`."""
 import re
 import threading

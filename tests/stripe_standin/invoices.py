@@ -197,6 +197,9 @@ def finalize_invoice(store, params, ident):
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.", code="invoice_not_editable")
     invoice["auto_advance"] = params.get("auto_advance", invoice["auto_advance"])
     finalize(store, invoice)
+    if invoice["status"] == "open" and invoice["auto_advance"] and invoice["collection_method"] == "charge_automatically":
+        invoice["next_payment_attempt"] = store.now() + store.settings.draft_seconds
+        store.schedule(invoice["next_payment_attempt"], "retry", ident)
     return invoice
 
 

@@ -26,6 +26,7 @@ class Standin:
         self.api_keys = {self.api_key}
         self.violations = []
         self.control = None
+        self.keep_alive = True
         self._start, self._seed = start, seed
         self.store = self._new_store(start)
         self.webhooks = webhooks.Webhooks(self, webhook, list(webhook_secrets) or ["whsec_" + secrets.token_hex(24)])
@@ -54,6 +55,7 @@ class Standin:
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()
+            self._server.cut()
             self._server = None
 
     def close(self):
@@ -62,13 +64,15 @@ class Standin:
         self.down()
         self.record.close()
 
-    def reset(self, start=None):
-        """As new, at the same place: no objects, events, faults, keys, violations."""
+    def reset(self, start=None, ago=0):
+        """As new, at the same place: no objects, events, faults, keys, violations. start: the clock stands still there; ago: it
+        ticks, so many seconds behind the machine's, so that there is a past to advance through."""
         self.webhooks.stop()
         self.faults.clear()
         with self.lock:
             self.settings = Settings()
-            self.store = self._new_store(start if start is not None else self._start)
+            self.store = self._new_store(None if ago else start if start is not None else self._start)
+            self.store.clock.offset = -ago
             self.keys = Keys()
             self.api_key = self._first_key
             self.api_keys = {self.api_key}

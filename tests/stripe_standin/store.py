@@ -105,9 +105,9 @@ class Store:
     # --- Work that is due later -----------------------------------------------------------------------------------------
 
     def schedule(self, moment, work, ident):
-        """Whether the work still applies is for who does it to see. Cancellations come before renewals of the same second."""
+        """Whether the work still applies is for who does it to see. What ends comes before what begins in the same second."""
         self._scheduled += 1
-        heapq.heappush(self._due, (moment, 0 if work == "cancel" else 1, self._scheduled, work, ident))
+        heapq.heappush(self._due, (moment, 0 if work in ("cancel", "expire_pending") else 1, self._scheduled, work, ident))
 
     def next_due(self, until):
         """(moment, work, id) of what is due next, or None."""

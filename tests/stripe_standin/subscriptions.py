@@ -244,8 +244,8 @@ def update_subscription(store, params, ident):
                           + ", ".join(sorted(set(params) - PENDING_MAY)), sorted(set(params) - PENDING_MAY)[0])
         if subscription["collection_method"] != "charge_automatically":
             raise invalid("pending_if_incomplete is for subscriptions that are charged automatically.", "payment_behavior")
-        if subscription["pending_update"]:
-            drop_pending(store, subscription)
+    if subscription["pending_update"] and asked & PENDING_MAY:
+        drop_pending(store, subscription)
     fields, change, bill = plan_update(store, subscription, params)
     _apply_update(store, subscription, fields, change, bill, behavior)
     return subscription
@@ -357,8 +357,9 @@ def put_change(store, subscription, fields, change):
 # --- Pending updates --------------------------------------------------------------------------------------------------
 
 def hold_pending(store, subscription, fields, change, outcome):
-    """The payment fails, so nothing changes: what was wanted waits for the invoice, 23 hours at most."""
-    side, expires = store.side[subscription["id"]], store.now() + INCOMPLETE_SECONDS
+    """The payment fails, so nothing changes: what was wanted waits for the invoice, 23 hours at most and within the period."""
+    side = store.side[subscription["id"]]
+    expires = min(store.now() + INCOMPLETE_SECONDS, changes.period_of(subscription)[1])
     fields = {name: fields[name] for name in ("billing_cycle_anchor", "trial_end", "status") if name in fields}
     with store.change(subscription, "customer.subscription.updated"):
         invoice = invoices.raise_invoice(store, subscription, change.lines, "subscription_update", change.period)

@@ -55,6 +55,14 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = 120
 
+    def setup(self):
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self):
+        self.server.connections.discard(self.connection)
+        super().finish()
+
     def log_message(self, *_):
         pass
 
@@ -115,6 +123,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in {"Content-Type": "application/json", **reply.headers}.items():
             self.send_header(name, value)
+        if not self.server.standin.keep_alive:
+            self.send_header("Connection", "close")
         self.send_header("Content-Length", str(len(reply.body)))
 
     def _send(self, reply, upto=None):
@@ -151,8 +161,16 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, port, standin):
+        self.standin, self.connections = standin, set()
         super().__init__(("127.0.0.1", port), Handler)
-        self.standin = standin
+
+    def cut(self):
+        """Ends what is still connected."""
+        for connection in list(self.connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it has gone by itself
+                pass
 
     def handle_error(self, request, client_address):
         """What went wrong is on the list of violations; a client that went away is no error."""
