@@ -10,6 +10,7 @@ from stripe_standin.client import Client, Failed
 from stripe_standin.errors import ApiError
 from stripe_standin.periods import boundary, divide, part, period_at
 from stripe_standin.schema import differences
+from stripe_standin.world import World, period, session
 
 DAY = 86400
 STATUSES = {"incomplete": {"active", "incomplete_expired", "canceled"}, "trialing": {"active", "past_due", "paused", "canceled"},
@@ -49,6 +50,8 @@ def standin(_one):
         for event in standin.store.events:
             found += differences(standin.schema.subset, "event", event)
             assert event["type"] in standin.schema.subset["event_types"]
+            thing = event["data"]["object"]
+            found += differences(standin.schema.subset, thing["object"], thing) if thing["object"] in standin.schema.subset["objects"] else []
         assert not found
 
 
@@ -57,45 +60,9 @@ def stripe(_one, standin):
     return _one[1]
 
 
-class World:
-    """A customer with a card, and prices: monthly 25.00, yearly 240.00, in pounds."""
-
-    def __init__(self, standin, stripe, card="ok", currency="gbp", month=2500, year=24000):
-        self.standin, self.stripe = standin, stripe
-        self.customer = stripe.post("customers", email="a@trust.example", address={"country": "GB"})["id"]
-        if card:
-            standin.set_card(self.customer, card)
-        self.product = stripe.post("products", name="All modalities")["id"]
-        self.month = self.price("month", month, currency)
-        self.year = self.price("year", year, currency)
-
-    def price(self, interval, amount, currency="gbp", **more):
-        return self.stripe.post("prices", product=self.product, currency=currency, unit_amount=amount, recurring={"interval": interval},
-                                **more)["id"]
-
-    def subscribe(self, price=None, quantity=1, **more):
-        return self.stripe.post("subscriptions", customer=self.customer, items=[{"price": price or self.month, "quantity": quantity}],
-                                **more)
-
-    def seats(self, subscription, quantity, **more):
-        item = subscription["items"]["data"][0]["id"]
-        return self.stripe.post(f"subscriptions/{subscription['id']}", items=[{"id": item, "quantity": quantity}], **more)
-
-    def status(self, subscription):
-        return self.standin.get(subscription["id"])["status"]
-
-    def invoices(self, subscription):
-        return self.stripe.get("invoices", subscription=subscription["id"])["data"]
-
-
 @pytest.fixture
 def world(standin, stripe):
     return World(standin, stripe)
-
-
-def period(subscription):
-    item = subscription["items"]["data"][0]
-    return item["current_period_start"], item["current_period_end"]
 
 
 # --- Arithmetic -------------------------------------------------------------------------------------------------------
@@ -462,12 +429,6 @@ def test_no_tax_without_a_place(stripe, world):
 
 # --- Checkout ---------------------------------------------------------------------------------------------------------
 
-def session(world, **more):
-    params = {"mode": "subscription", "customer": world.customer, "line_items": [{"price": world.month, "quantity": 1}],
-              "success_url": "https://overread.example/done", "subscription_data": {"metadata": {"intent": "i-1"}}, **more}
-    return world.stripe.post("checkout/sessions", **params)
-
-
 def test_a_completed_page_makes_a_paid_subscription_once(standin, world):
     made = session(world, client_reference_id="tenant-1")
     assert made["status"] == "open" and made["url"].startswith("https://")
@@ -603,7 +564,7 @@ def some_step(rng, world):
         assert getattr(refused, "status", 400) < 500
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(4))
 def test_whatever_happens_the_books_add_up(standin, stripe, seed):
     rng = random.Random(seed)
     standin.reset(moment(rng.choice(["2026-01-31T10:00:00", "2024-02-29T00:00:01", "2026-06-15T12:00:00"])))

@@ -1,5 +1,4 @@
 """What the stand-in knows: objects by kind, what Stripe keeps of them without showing it, events, charges, and the clock."""
-import copy
 import heapq
 import random
 import string
@@ -16,6 +15,17 @@ PREFIX = {"customer": "cus", "product": "prod", "price": "price", "subscription"
           "item": "li", "dispute": "dp", "invoice_item": "ii", "refund": "re"}
 LISTED = ("customer", "product", "price", "subscription", "invoice", "invoice_payment", "payment_method", "checkout.session",
           "billing_portal.session", "webhook_endpoint")
+# What never changes hands is found by its owner.
+OWNER = {"subscription": "customer", "invoice": "customer", "payment_method": "customer", "invoice_payment": "invoice"}
+
+
+def copied(value):
+    """A deep copy of JSON: several times faster than copy.deepcopy, which most of the stand-in's time went into."""
+    if isinstance(value, dict):
+        return {name: copied(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [copied(one) for one in value]
+    return value
 
 
 class Clock:
@@ -50,6 +60,7 @@ class Store:
         self._random = random.Random(seed)
         self.clock = Clock(start)
         self.tables = {kind: {} for kind in LISTED}
+        self._owned = {}
         self.side = {}
         self.events, self.charges = [], []
         self.api_version = None
@@ -66,6 +77,8 @@ class Store:
 
     def add(self, kind, made, **side):
         self.tables[kind][made["id"]] = made
+        if kind in OWNER:
+            self._owned.setdefault((kind, made[OWNER[kind]]), []).append(made)
         self.side[made["id"]] = side
         return made
 
@@ -77,12 +90,14 @@ class Store:
 
     def all(self, kind, **equal):
         """Newest first."""
-        return [one for one in reversed(self.tables[kind].values()) if all(one.get(k) == v for k, v in equal.items())]
+        owner = equal.get(OWNER.get(kind))
+        things = self._owned.get((kind, owner), []) if owner else self.tables[kind].values()
+        return [one for one in reversed(things) if all(one.get(k) == v for k, v in equal.items())]
 
     # --- Events ---------------------------------------------------------------------------------------------------------
 
     def emit(self, kind, thing, previous=None):
-        data = {"object": copy.deepcopy(thing)}
+        data = {"object": copied(thing)}
         if previous:
             data["previous_attributes"] = previous
         event = {"id": self.new_id("event"), "object": "event", "api_version": self.api_version, "created": self.now(), "data": data,
@@ -93,7 +108,7 @@ class Store:
     @contextmanager
     def change(self, thing, kind):
         """Emits `kind` when the block has changed the thing, with what it was before."""
-        before = copy.deepcopy(thing)
+        before = copied(thing)
         yield thing
         previous = {name: before.get(name) for name in {**before, **thing} if before.get(name) != thing.get(name)}
         if previous:
@@ -155,7 +170,7 @@ class Store:
 
     def expanded(self, answer, paths):
         """A copy of an answer with what expand[] asks for in place of ids."""
-        answer = copy.deepcopy(answer)
+        answer = copied(answer)
         for path in paths or []:
             if path.count(".") > 3:
                 raise invalid("You cannot expand more than 4 levels of a property.", "expand[]")
@@ -169,7 +184,7 @@ class Store:
             return
         name = names[0]
         included = {("invoice", "payments"): lambda: self._list("invoice_payment", "/v1/invoice_payments", invoice=holder["id"]),
-                    ("checkout.session", "line_items"): lambda: copy.deepcopy(self.side[holder["id"]]["line_items"]),
+                    ("checkout.session", "line_items"): lambda: copied(self.side[holder["id"]]["line_items"]),
                     ("customer", "subscriptions"): lambda: self._list("subscription", "/v1/subscriptions", customer=holder["id"])}
         make = included.get((holder.get("object"), name))
         if make and name not in holder:
@@ -181,9 +196,9 @@ class Store:
             found = next((table[value] for table in self.tables.values() if value in table), None)
             if found is None:
                 raise invalid(f"This property cannot be expanded ({path}).", "expand[]")
-            holder[name] = value = copy.deepcopy(found)
+            holder[name] = value = copied(found)
         if len(names) > 1 and value is not None:
             self._expand(value, names[1:], path)
 
     def _list(self, kind, url, **equal):
-        return {"object": "list", "data": copy.deepcopy(self.all(kind, **equal)), "has_more": False, "url": url}
+        return {"object": "list", "data": copied(self.all(kind, **equal)), "has_more": False, "url": url}

@@ -54,7 +54,7 @@ def _cancellation(store, params, subscription, period_end):
         return {"cancel_at": moment, "cancel_at_period_end": False, "canceled_at": store.now()}
     if "cancel_at_period_end" in params:
         if params["cancel_at_period_end"]:
-            return {"cancel_at": period_end, "cancel_at_period_end": True, "canceled_at": subscription["canceled_at"] or store.now()}
+            return {"cancel_at": period_end, "cancel_at_period_end": True, "canceled_at": store.now()}
         if subscription["cancel_at_period_end"]:
             return {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None}
     return {}
@@ -365,7 +365,7 @@ def hold_pending(store, subscription, fields, change, outcome):
         invoice = invoices.raise_invoice(store, subscription, change.lines, "subscription_update", change.period)
         subscription["pending_update"] = {
             "billing_cycle_anchor": fields.get("billing_cycle_anchor") if change.reset else None, "cancel_at_period_end": None,
-            "discounts": None, "expires_at": expires, "metadata": None, "subscription_items": copy.deepcopy(change.items),
+            "discount": None, "discounts": None, "expires_at": expires, "metadata": None, "subscription_items": copy.deepcopy(change.items),
             "trial_end": None, "trial_from_plan": None}
 
     def apply():
