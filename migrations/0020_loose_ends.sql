@@ -1,5 +1,5 @@
--- Disabling people; a join link that tells nothing by its time; the record without what providers call people; tokens of who
--- has no second factor where one is required.
+-- Disabling people; a join link that tells nothing by its time, and takes nobody back; invitations whose roles are changed are on
+-- the record; the record without what providers call people; tokens of who has no second factor where one is required.
 
 -- By an operator: nobody signs in as this person, by any way; what is open ends. False takes it back: people sign in anew. False
 -- is returned when nobody has the address.
@@ -47,6 +47,94 @@ BEGIN
     made := ticket_open('join', 'join', t.tenant_id, NULL, address, '1 day', jsonb_build_object('tenant', mail_words(t.name)),
                         jsonb_build_object('link', l.link_id, 'roles', l.roles, 'cohort', l.cohort_id));
     UPDATE tickets SET used_at = CASE WHEN was_member THEN now() END WHERE ticket_id = made;
+END $$;
+
+-- As in 0009, and: who gives an open invitation other roles is on the record, whether a mail goes out or not.
+CREATE OR REPLACE FUNCTION invite(rows jsonb) RETURNS json
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    t tenants := lock_tenant(current_tenant());
+    taken int := seats_taken(t);
+    results json[] := '{}';
+    r record;
+    k tickets;
+    cohort uuid;
+    wanted text[];
+    outcome text;
+    sent boolean;
+    changed boolean;
+    more int;
+    code text;
+    message text;
+    place text;
+BEGIN
+    IF t.kind <> 'organisation' THEN
+        PERFORM refuse(409, 'personal_tenant', 'A personal tenant has one member.');
+    END IF;
+    FOR r IN SELECT x.n, x.line->>'email' AS email, x.line->>'name' AS name, x.line->'roles' AS roles, x.line->>'cohort' AS cohort,
+                    coalesce((x.line->>'bad_email')::boolean, false) AS bad_email,
+                    row_number() OVER (PARTITION BY lower(x.line->>'email') ORDER BY x.n) AS copy
+             FROM jsonb_array_elements(rows) WITH ORDINALITY x (line, n) ORDER BY x.n LOOP
+        k := NULL;
+        sent := false;
+        BEGIN
+            IF r.email IS NULL OR r.bad_email OR length(r.email) > 254 THEN
+                PERFORM refuse(422, 'bad_email', 'This is not an e-mail address.', '/email');
+            ELSIF r.copy > 1 THEN
+                PERFORM refuse(422, 'duplicate_row', 'This address stands in an earlier row.', '/email');
+            ELSIF NOT domain_allowed(t, r.email) THEN
+                PERFORM refuse(422, 'domain_not_allowed', 'This tenant does not invite addresses of this domain.', '/email');
+            ELSIF length(r.name) > 200 OR r.name ~ '[[:cntrl:]]' THEN
+                PERFORM refuse(422, 'bad_name', 'A name has at most 200 characters, and no control character.', '/name');
+            END IF;
+            wanted := roles_normal(ARRAY(SELECT jsonb_array_elements_text(r.roles)));
+            cohort := NULL;
+            IF r.cohort <> '' THEN
+                SELECT c.cohort_id INTO cohort FROM cohorts c
+                    WHERE c.tenant_id = t.tenant_id AND (lower(c.name) = lower(r.cohort) OR c.cohort_id::text = lower(r.cohort));
+                IF NOT FOUND THEN
+                    PERFORM refuse(422, 'cohort_not_found', 'There is no such cohort.', '/cohort');
+                END IF;
+            END IF;
+            IF EXISTS (SELECT FROM people p JOIN memberships m USING (person_id)
+                       WHERE lower(p.email) = lower(r.email) AND m.tenant_id = t.tenant_id AND is_active(m)) THEN
+                outcome := 'already_member';
+            ELSE
+                SELECT * INTO k FROM tickets x WHERE lower(x.email) = lower(r.email) AND x.tenant_id = t.tenant_id
+                                                 AND x.kind = 'invitation' AND x.used_at IS NULL;
+                more := needs_seat(wanted)::int - (k.ticket_id IS NOT NULL AND ticket_is_open(k) AND needs_seat(ticket_roles(k)))::int;
+                IF t.invitations_hold_seats AND more > 0 AND taken + more > t.seats_bought THEN
+                    PERFORM refuse(409, 'seats_exhausted', 'All seats of this tenant are taken or held by invitations.');
+                END IF;
+                outcome := CASE WHEN k.ticket_id IS NULL THEN 'invited' ELSE 'already_invited' END;
+                IF k.ticket_id IS NULL THEN
+                    INSERT INTO tickets (ticket_id, kind, tenant_id, email, life)
+                        VALUES (gen_random_uuid(), 'invitation', t.tenant_id, r.email, '14 days') RETURNING * INTO k;
+                END IF;
+                changed := k.detail->'roles' IS DISTINCT FROM to_jsonb(wanted) OR k.detail->>'cohort' IS DISTINCT FROM cohort::text;
+                sent := coalesce((k.detail->>'sent_at')::timestamptz < now() - interval '5 minutes', true) OR NOT ticket_is_open(k);
+                UPDATE tickets x SET detail = x.detail || jsonb_build_object('roles', wanted, 'cohort', cohort,
+                        'name', coalesce(nullif(r.name, ''), x.detail->>'name'), 'invited_by', current_person())
+                    WHERE x.ticket_id = k.ticket_id RETURNING * INTO k;
+                IF sent THEN
+                    PERFORM invitation_send(t, k);
+                END IF;
+                IF sent OR changed THEN
+                    PERFORM audit(t.tenant_id, current_person(), CASE WHEN sent THEN 'invitation.sent' ELSE 'invitation.changed' END,
+                                  k.ticket_id::text, jsonb_build_object('roles', wanted, 'cohort', cohort));
+                END IF;
+                taken := taken + more;
+            END IF;
+            results := results || json_build_object('row', r.n, 'email', r.email, 'result', outcome, 'sent', sent,
+                                                    'invitation', k.ticket_id);
+        EXCEPTION
+            WHEN SQLSTATE 'OR422' OR SQLSTATE 'OR409' THEN
+                GET STACKED DIAGNOSTICS code = MESSAGE_TEXT, message = PG_EXCEPTION_DETAIL, place = PG_EXCEPTION_HINT;
+                results := results || json_build_object('row', r.n, 'email', r.email, 'result', 'refused', 'sent', false,
+                    'reason', code, 'detail', message, 'field', ltrim(place, '/'));
+        END;
+    END LOOP;
+    RETURN to_json(results);
 END $$;
 
 -- Where a second factor is required from now on, programs of who has none and comes by a password do not go on without.

@@ -90,6 +90,17 @@ def test_inviting_again_is_safe(tenant, client, pg):
     assert member.status_code == 200 and member.json()["result"] == "already_member"
 
 
+def test_who_gave_an_open_invitation_other_roles_is_on_the_record(tenant, client):
+    trust, email = tenant("administrator"), address()
+    me = client(trust["administrator"])
+    made = invite(me, email, ["trainee"]).json()["invitation"]
+    for roles in (["administrator"], ["administrator"]):
+        assert invite(me, email, roles).json()["sent"] is False
+    told = [(e["action"], e["detail"]["roles"], e["person"]) for e in me.get("/v1/audit").json()["items"] if e["subject"] == made]
+    boss = trust["administrator"].id
+    assert told == [("invitation.changed", ["administrator"], boss), ("invitation.sent", ["trainee"], boss)]
+
+
 def test_sending_again_voids_the_link_before(tenant, client, pg):
     trust, email = tenant("administrator"), address()
     boss = client(trust["administrator"])
