@@ -15,10 +15,11 @@ enum { CONNECT_MS = 10000 };
 struct fetch {
     const struct fetch_request *request;
     bool plain;          /* http: to loopback and nowhere else */
-    bool loopback_good;  /* config->fetch_loopback */
+    bool loopback_good;
     bool address_refused, too_large, cut;
     struct buffer body;
     char content_type[256];
+    char wanted[FETCH_WANTED_MAX][256];
     int64_t max_age, retry_after;
     long status;
     CURLcode code;
@@ -110,8 +111,7 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 {
     struct fetch *f = arg;
     bool loopback = address_is_loopback(&address->addr);
-    bool good = loopback ? f->loopback_good || !f->request->public_only
-                         : !f->plain && (!f->request->public_only || address_is_public(&address->addr));
+    bool good = loopback ? f->loopback_good : !f->plain && (!f->request->public_only || address_is_public(&address->addr));
     if (purpose != CURLSOCKTYPE_IPCXN || !good) {
         f->address_refused = true;
         return CURL_SOCKET_BAD;
@@ -154,6 +154,11 @@ static const char *header_of(CURL *curl, const char *name)
 {
     struct curl_header *header;
     return curl_easy_header(curl, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : "";
+}
+
+static void keep(char *ret, size_t size, const char *value)
+{
+    memcpy(ret, value, strnlen(value, size - 1));
 }
 
 static CURLcode set_request(CURL *curl, struct fetch *f, const struct curl_slist *headers)
@@ -209,8 +214,9 @@ static void transfer(void *arg)
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &f->status);
         f->max_age = max_age_of(header_of(curl, "Cache-Control"));
         text_to_int64(text_of(header_of(curl, "Retry-After")), 0, INT32_MAX, &f->retry_after);
-        const char *type = header_of(curl, "Content-Type");
-        memcpy(f->content_type, type, strnlen(type, sizeof(f->content_type) - 1));
+        keep(f->content_type, sizeof(f->content_type), header_of(curl, "Content-Type"));
+        for (int i = 0; i < FETCH_WANTED_MAX && f->request->wanted && f->request->wanted[i]; i++)
+            keep(f->wanted[i], sizeof(f->wanted[i]), header_of(curl, f->request->wanted[i]));
     }
     curl_slist_free_all(headers);
     curl_easy_cleanup(curl);
@@ -237,21 +243,44 @@ static int result(struct arena *arena, const struct fetch *f, struct fetch_reply
         .max_age = f->max_age,
         .retry_after = f->retry_after,
     };
+    for (int i = 0; i < FETCH_WANTED_MAX; i++)
+        ret->wanted[i] = arena_strdup(arena, f->wanted[i]);
+    return 0;
+}
+
+static int begin(struct arena *arena, const struct fetch_request *request, struct fetch **ret, struct error *err)
+{
+    /* In the arena, not on the fiber's small stack. */
+    struct fetch *f = arena_alloc(arena, sizeof(*f));
+    f->request = request;
+    /* What the operator named may be on this machine; what somebody else did, in tests only. */
+    f->loopback_good = !request->public_only || outbound_config()->fetch_loopback;
+    if (check(f, err) < 0)
+        return -1;
+    buffer_init(&f->body, request->reply_max + 1);
+    *ret = f;
     return 0;
 }
 
 int fiber_fn fetch_run(struct arena *arena, const struct fetch_request *request, struct fetch_reply *ret, struct error *err)
 {
-    /* In the arena, not on the fiber's small stack. */
-    struct fetch *f = arena_alloc(arena, sizeof(*f));
-    f->request = request;
-    f->loopback_good = outbound_config()->fetch_loopback;
-    if (check(f, err) < 0)
+    struct fetch *f;
+    if (begin(arena, request, &f, err) < 0)
         return -1;
-    buffer_init(&f->body, request->reply_max + 1);
     int rc = outbound_run(transfer, f, err);
     if (rc == 0)
         rc = result(arena, f, ret, err);
+    buffer_finish(&f->body);
+    return rc;
+}
+
+int fetch_here(struct arena *arena, const struct fetch_request *request, struct fetch_reply *ret, struct error *err)
+{
+    struct fetch *f;
+    if (begin(arena, request, &f, err) < 0)
+        return -1;
+    transfer(f);
+    int rc = result(arena, f, ret, err);
     buffer_finish(&f->body);
     return rc;
 }

@@ -31,7 +31,7 @@ extern const struct job_kind outbound_mail_job;
 
 struct fetch_request {
     const char *method; /* "GET", "POST", ... */
-    const char *url;    /* https; http only to loopback when config->fetch_loopback says so */
+    const char *url;    /* https; http only to this machine, and with public_only when config->fetch_loopback says so */
     const char *const *headers; /* "name: value", NULL-ended; or NULL */
     struct text body;
     size_t reply_max;   /* bytes; more is an error, or with reply_cut left unread */
@@ -40,17 +40,22 @@ struct fetch_request {
     /* The address is somebody's input (a tenant's webhook, an issuer): only public addresses are connected to, after
      * resolving, whatever the name says; no redirect is followed. Loopback as above. */
     bool public_only;
+    const char *const *wanted; /* names of the reply's headers that are wanted, NULL-ended, at most FETCH_WANTED_MAX; or NULL */
 };
+enum { FETCH_WANTED_MAX = 4 };
 struct fetch_reply {
     int status;
     struct text body, content_type; /* in the arena */
     int64_t max_age; /* seconds by Cache-Control; -1: it does not say */
+    const char *wanted[FETCH_WANTED_MAX]; /* in the request's order; "" for what is not there */
     int64_t retry_after; /* seconds by Retry-After; 0: it does not say, or says a date */
 };
 /* 0 with any status that the other side answered; -1 with ERROR_UNAVAILABLE "fetch_failed" (the reason in words, no secret),
  * "busy" or "stopping" (of us: ask again later), ERROR_UNPROCESSABLE "address_refused", or ERROR_INVALID "fetch_invalid": the
  * request is none. */
 int fiber_fn fetch_run(struct arena *arena, const struct fetch_request *request, struct fetch_reply *ret, struct error *err);
+/* The same without a fiber: the calling thread waits. For the command line; outbound_init may have been given no pool. */
+int fetch_here(struct arena *arena, const struct fetch_request *request, struct fetch_reply *ret, struct error *err);
 /* What can be said of an address before anybody asks there, for the one who enters it: -1 with ERROR_UNPROCESSABLE "url_invalid" or
  * "address_refused" (its host is written as a number, and is not public). Where a name leads is seen when it is asked. */
 int fetch_url_check(const char *url, const char *field, struct error *err);
