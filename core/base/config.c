@@ -71,6 +71,10 @@ static const struct key keys[] = {
     KEY(smtp_ca, KIND_PATH, "", 0, 0, "PEM file of who signs the mail server's certificate; empty: the system's"),
     KEY(mail_from, KIND_TEXT, "", 0, 0, "Overread <no-reply@example.org>; needed with smtp_url"),
     KEY(fetch_ca, KIND_PATH, "", 0, 0, "PEM file of who signs the certificates of other services; empty: the system's"),
+    KEY(stripe_key, KIND_SECRET, "", 0, 0, "secret or restricted key of Stripe's API; empty: nothing is sold through Stripe"),
+    KEY(stripe_url, KIND_TEXT, "https://api.stripe.com", 0, 0, "where Stripe's API is: https, or http on this machine"),
+    KEY(stripe_webhook_secret, KIND_SECRET, "", 0, 0, "whsec_..., of Stripe's webhook endpoint; two, with a comma between, while it is changed"),
+    KEY(stripe_tax, KIND_SWITCH, "on", 0, 0, "Stripe computes taxes (automatic_tax)"),
     KEY(fetch_loopback, KIND_SWITCH, "off", 0, 0, "other services may be on this machine; for tests"),
     KEY(log_level, KIND_LEVEL, "info", 0, 0, "debug, info, warning or error"),
 };

@@ -36,6 +36,10 @@ struct config {
     const char *smtp_ca;        /* PEM file; "" = the system's. With it, STARTTLS on loopback too */
     const char *mail_from;      /* "Overread <no-reply@example.org>" */
     const char *fetch_ca;       /* PEM file for requests to others; "" = the system's */
+    const char *stripe_key;     /* "" = nothing is sold through Stripe */
+    const char *stripe_url;     /* https; http only on this machine */
+    const char *stripe_webhook_secret; /* whsec_...; two, with a comma, while one replaces the other */
+    bool stripe_tax;            /* Stripe computes taxes */
     bool fetch_loopback;        /* off; requests to others may go to this machine, and there by http: for tests */
     const char *log_level;
 };

@@ -24,7 +24,8 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_operator_commands[], cli_server_commands[], cli_tool_commands[],
-    cli_kit_commands[], cli_platform_commands[], cli_plugin_commands[], cli_record_commands[], cli_personal_commands[], cli_regrade_commands[];
+    cli_kit_commands[], cli_platform_commands[], cli_plugin_commands[], cli_record_commands[], cli_personal_commands[], cli_regrade_commands[],
+    cli_billing_commands[];
 
 /* --name VALUE options into *value, flags (value NULL) into *flag; the operands' index is returned, or -1 after a
  * message. The table ends with a NULL name. */
@@ -39,6 +40,8 @@ int cli_options(int argc, char **argv, const struct cli_option *options);
 int cli_fail(const struct error *err); /* prints it; returns 1 */
 /* As the owning role; NULL after a message. */
 struct db_session *cli_admin(struct cli *cli);
+/* A whole file, or standard input for "-"; no more than fits into *out. */
+int cli_read_file(const char *path, struct buffer *out, struct error *err);
 int cli_load_plugins(struct cli *cli, struct error *err);
 /* The plugins of plugin_dir as a server would take them. 0, or 1 when one is broken or none would be served. */
 int cli_print_plugins(struct cli *cli);

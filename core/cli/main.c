@@ -12,7 +12,7 @@
 
 static const struct cli_command *const tables[] = {cli_server_commands, cli_operator_commands, cli_tool_commands,
                                                   cli_kit_commands, cli_platform_commands, cli_plugin_commands, cli_record_commands,
-                                                  cli_regrade_commands,
+                                                  cli_regrade_commands, cli_billing_commands,
                                                   cli_personal_commands};
 
 static int usage(FILE *to)

@@ -226,6 +226,22 @@ static int withdraw(struct cli *cli, int argc, char **argv)
     return set_state(cli, argc, argv, "withdrawn");
 }
 
+static int sample(struct cli *cli, int argc, char **argv)
+{
+    bool off = false;
+    struct error err = {0};
+    const struct cli_option options[] = {{.name = "off", .flag = &off}, {0}};
+    int first = cli_options(argc, argv, options);
+    if (first < 0 || first != argc - 1)
+        return 2;
+    struct db_session *admin = cli_admin(cli);
+    if (!admin)
+        return 1;
+    int rc = library_set_sample(admin, cli->arena, argv[first], !off, &err);
+    db_session_close(admin);
+    return rc < 0 ? cli_fail(&err) : 0;
+}
+
 static int list(struct cli *cli, int argc, char **argv)
 {
     struct error err = {0};
@@ -262,6 +278,7 @@ const struct cli_command cli_operator_commands[] = {
     {"library import", "[--publish] DIR...             take in case folders", import},
     {"library publish", "SLUG", publish},
     {"library withdraw", "[--reason TEXT] SLUG", withdraw},
+    {"library sample", "[--off] SLUG                a free sample, for everyone who has signed in", sample},
     {"library list", "", list},
     {0},
 };

@@ -10,6 +10,7 @@
 #include "audit/data_protection.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "billing/billing.h"
 #include "cli/openapi.h"
 #include "grading/grading.h"
 #include "identity/accounts.h"
@@ -35,7 +36,8 @@
 #include "tenancy/webhooks.h"
 
 enum { LOOPS_MAX = 256, JOBS_AT_ONCE = 4, PASSWORD_QUEUE = 256, PASSWORD_NICENESS = 15, SNAPSHOT_MS = 250 };
-enum { MAILS_AT_ONCE = 2, WEBHOOKS_AT_ONCE = 8, FETCHES_AT_ONCE = 8, OUTBOUND_QUEUE = 256 }; /* fetches: beside each loop's others */
+enum { MAILS_AT_ONCE = 2, WEBHOOKS_AT_ONCE = 8, BILLING_AT_ONCE = 2 }; /* a loop */
+enum { FETCHES_AT_ONCE = 8, OUTBOUND_QUEUE = 256 };                    /* beside those */
 
 static void openapi_get(struct http_request *req)
 {
@@ -63,6 +65,7 @@ const struct http_route *const cli_routes[] = {
     scim_routes,
     webhooks_routes,
     audit_routes, data_protection_routes,
+    billing_routes,
     library_routes,
     reading_routes,
     scoreboard_routes,
@@ -86,6 +89,7 @@ const struct db_statement *const cli_statements[] = {
     scim_statements,
     webhooks_statements,
     audit_statements, data_protection_statements,
+    billing_statements,
     library_statements,
     reading_statements,
     scoreboard_statements,
@@ -98,16 +102,19 @@ const struct db_statement *const cli_statements[] = {
 /* Mail and webhooks have places of their own: while they wait for a stranger's server nothing else waits. */
 static const struct job_kind *const mail_kinds[] = {&outbound_mail_job, NULL};
 static const struct job_kind *const webhook_kinds[] = {&webhooks_delivery_job, NULL};
+/* So has what waits for Stripe: a thousand renewals at once hold up no grade. A server without its key leaves that to others. */
+static const struct job_kind *const billing_kinds[] = {&billing_event_job, &billing_sync_job, &billing_intent_job, &billing_end_job,
+                                                       &billing_reconcile_job, &billing_nightly_job, NULL};
 static const struct job_kind *const job_kinds[] = {&reading_grade_job, &audit_seal_job, &data_protection_export_job,
                                                    &data_protection_sweep_job, &accounts_housekeeping_job, &webhooks_sweep_job,
-                                                   &webhooks_membership_end_job, NULL};
+                                                   &webhooks_membership_end_job, &billing_tick_job, NULL};
 
 /* What one loop runs. Whichever is asked for /metrics or /readyz answers for all: what it counts each copies out four times
  * a second. */
 struct loop_rooms {
     struct db *db;
     struct grading *grading;
-    struct jobs *jobs, *mails, *webhooks;
+    struct jobs *jobs, *mails, *webhooks, *billing;
     struct loop *loop;
     struct loop_timer snapshot;
     pthread_mutex_t lock; /* of what follows */
@@ -175,6 +182,8 @@ static int loop_start(void *arg, struct loop *loop, int index)
     rooms->jobs = jobs_create(loop, rooms->db, job_kinds, JOBS_AT_ONCE);
     rooms->mails = jobs_create(loop, rooms->db, mail_kinds, MAILS_AT_ONCE);
     rooms->webhooks = jobs_create(loop, rooms->db, webhook_kinds, WEBHOOKS_AT_ONCE);
+    if (billing_asks_stripe())
+        rooms->billing = jobs_create(loop, rooms->db, billing_kinds, BILLING_AT_ONCE);
     if (index == 0) /* one a process is enough */
         db_listen(rooms->db, "overread_plugins", plugins_notified, rooms);
     take_snapshot(rooms);
@@ -188,6 +197,7 @@ static void loop_stop(void *arg, struct loop *loop, int index)
     pthread_mutex_lock(&rooms->lock);
     rooms->running = false;
     pthread_mutex_unlock(&rooms->lock);
+    rooms->billing = jobs_destroy(rooms->billing);
     rooms->webhooks = jobs_destroy(rooms->webhooks);
     rooms->mails = jobs_destroy(rooms->mails);
     rooms->jobs = jobs_destroy(rooms->jobs);
@@ -306,20 +316,21 @@ static int serve(struct cli *cli, int argc, char **argv)
     mem_keep_blocks();
     config.allow_unsigned_plugins |= allow_unsigned;
     struct cli own = {.config = &config, .arena = cli->arena};
-    if (vault_init(&config, &err) < 0 || outbound_check(&config, &err) < 0 || cli_load_plugins(&own, &err) < 0)
+    if (vault_init(&config, &err) < 0 || outbound_check(&config, &err) < 0 || billing_check(&config, &err) < 0 || cli_load_plugins(&own, &err) < 0)
         return cli_fail(&err);
     log_plugins();
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct thread_pool *passwords = thread_pool_create(cores > 1 ? (unsigned)cores : 1, PASSWORD_QUEUE, PASSWORD_NICENESS);
     long loops = config.threads ? config.threads : cores;
     struct thread_pool *strangers =
-        thread_pool_create((unsigned)(FETCHES_AT_ONCE + (MAILS_AT_ONCE + WEBHOOKS_AT_ONCE) * loops), OUTBOUND_QUEUE, 0);
+        thread_pool_create((unsigned)(FETCHES_AT_ONCE + (MAILS_AT_ONCE + WEBHOOKS_AT_ONCE + BILLING_AT_ONCE) * loops), OUTBOUND_QUEUE, 0);
     struct server *server = mem_alloc(sizeof(*server));
     server->config = &config;
     for (int i = 0; i < LOOPS_MAX; i++)
         pthread_mutex_init(&server->loops[i].lock, NULL);
     outbound_init(&config, strangers);
     sso_init(&config);
+    billing_init(&config);
     identity_init(&config, passwords);
     data_protection_init(&config, strangers);
     api_tokens_init(cli_routes);

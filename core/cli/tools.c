@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "billing/billing.h"
+#include "billing/stripe.h"
 #include "db/migrate.h"
 #include "grading/grading.h"
 #include "library/demo.h"
@@ -63,6 +65,19 @@ static int check_mail(const struct config *config)
     return bad;
 }
 
+static int check_billing(const struct config *config)
+{
+    struct error err = {0};
+    bool bad = billing_check(config, &err) < 0;
+    billing_init(config);
+    if (bad || !stripe_configured())
+        printf("stripe: %s\n", bad ? err.detail : "no stripe_key: nothing is sold");
+    else
+        printf("stripe: %s mode, %s, webhook secret %s\n", stripe_livemode() ? "live" : "test", config->stripe_url,
+               config->stripe_webhook_secret[0] ? "set" : "NOT SET: no webhook is believed, and news comes by Stripe's list only");
+    return bad;
+}
+
 static int doctor(struct cli *cli, int argc, char **argv)
 {
     const struct cli_option none[] = {{0}};
@@ -73,6 +88,7 @@ static int doctor(struct cli *cli, int argc, char **argv)
     int bad = check_database("database", cli->config->database, false);
     bad |= check_database("database_admin", cli->config->database_admin, true);
     bad |= check_mail(cli->config);
+    bad |= check_billing(cli->config);
     const char *weakness = grading_weakness();
     printf("graders: %s\n", weakness ? weakness : "confined by system call filters and Landlock");
     puts("plugins:");
@@ -108,8 +124,7 @@ static int demo_generate_cases(struct cli *cli, int argc, char **argv)
     return demo_generate(argv[first], (uint64_t)seed, (int)count, &err) < 0 ? cli_fail(&err) : 0;
 }
 
-/* Whole file, at most 256 MiB. */
-static int read_file(const char *path, struct buffer *out, struct error *err)
+int cli_read_file(const char *path, struct buffer *out, struct error *err)
 {
     char block[65536];
     size_t got;
@@ -133,7 +148,7 @@ static int stats(struct cli *cli, int argc, char **argv)
         return 2;
     buffer_init(&in, 256u << 20);
     buffer_init(&out, 256u << 20);
-    int rc = read_file(argv[1], &in, &err);
+    int rc = cli_read_file(argv[1], &in, &err);
     if (rc == 0)
         rc = json_parse(cli->arena, (struct text){in.p, in.len}, &json, &err);
     if (rc == 0)
@@ -147,7 +162,7 @@ static int stats(struct cli *cli, int argc, char **argv)
 
 const struct cli_command cli_tool_commands[] = {
     {"migrate", "[--status]                       bring the database's schema up to date", migrate},
-    {"doctor", "                                  configuration, database, plugins", doctor},
+    {"doctor", "                                  configuration, database, mail, Stripe, plugins", doctor},
     {"routes", "                                  method, path, roles, body limit", routes},
     {"demo generate", "[--seed N] [--count N] DIR     synthetic case folders", demo_generate_cases},
     {"stats", "FILE.json                          reader statistics of one file", stats},

@@ -233,8 +233,8 @@ static void poll_due(void *arg)
 static void notified(void *arg, const char *payload)
 {
     struct jobs *jobs = arg;
-    (void)payload;
-    if (db_ready(jobs->db))
+    bool others = payload && payload[0] && !kind_named(jobs, text_of(payload));
+    if (!others && db_ready(jobs->db))
         claim_soon(jobs);
 }
 

@@ -33,7 +33,8 @@ extern const struct db_statement jobs_statements[];
 extern const struct db_statement *const sql_assume_job; /* for db_options */
 
 struct jobs;
-/* Polls each second, and at once on NOTIFY overread_jobs. At most `concurrency` at a time on this loop. */
+/* Polls each second, and at once on NOTIFY overread_jobs, whose payload is the kind, or "" for any. At most `concurrency` at a
+ * time on this loop. */
 struct jobs *jobs_create(struct loop *loop, struct db *db, const struct job_kind *const kinds[], int concurrency);
 struct jobs *jobs_destroy(struct jobs *jobs); /* waits for none: leases run out and others take over */
 

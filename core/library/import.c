@@ -152,15 +152,27 @@ int library_import(struct db_session *admin, struct arena *arena, const char *di
     return 0;
 }
 
+/* The statement gives a row when there is such a case. */
+static int change(struct db_session *admin, struct arena *arena, const struct db_statement *statement, const char *const params[],
+                  struct error *err)
+{
+    const struct db_result *res;
+    if (db_session_run(admin, arena, statement, params, &res, err) < 0)
+        return -1;
+    if (db_rows(res) == 0)
+        return error_set(err, ERROR_NOT_FOUND, "case_not_found", NULL, "There is no case with the slug %s.", params[0]);
+    return 0;
+}
+
 int library_set_state(struct db_session *admin, struct arena *arena, const char *slug, const char *state,
                       const char *reason, struct error *err)
 {
-    const struct db_result *res;
-    if (db_session_run(admin, arena, sql_case_set_state, (const char *const[]){slug, state, reason}, &res, err) < 0)
-        return -1;
-    if (db_rows(res) == 0)
-        return error_set(err, ERROR_NOT_FOUND, "case_not_found", NULL, "There is no case with the slug %s.", slug);
-    return 0;
+    return change(admin, arena, sql_case_set_state, (const char *const[]){slug, state, reason}, err);
+}
+
+int library_set_sample(struct db_session *admin, struct arena *arena, const char *slug, bool sample, struct error *err)
+{
+    return change(admin, arena, sql_case_set_sample, (const char *const[]){slug, sample ? "true" : "false"}, err);
 }
 
 int library_list(struct db_session *admin, struct arena *arena, struct buffer *out, struct error *err)

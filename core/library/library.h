@@ -25,6 +25,8 @@ int library_import(struct db_session *admin, struct arena *arena, const char *di
 /* state: "published" or "withdrawn" (reason for people who look for it). */
 int library_set_state(struct db_session *admin, struct arena *arena, const char *slug, const char *state,
                       const char *reason, struct error *err);
+/* A sample is free for everyone who has signed in, subscription or not. */
+int library_set_sample(struct db_session *admin, struct arena *arena, const char *slug, bool sample, struct error *err);
 /* One JSON line a case. */
 int library_list(struct db_session *admin, struct arena *arena, struct buffer *out, struct error *err);
 

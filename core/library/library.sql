@@ -4,7 +4,7 @@
 SELECT c.case_id,
        json_build_object('id', c.case_id, 'slug', c.slug, 'modality', c.modality, 'title', v.title,
                          'version', v.version, 'difficulty', v.difficulty, 'synthetic', v.synthetic,
-                         'truth_kind', v.truth_kind, 'clinical', v.clinical,
+                         'truth_kind', v.truth_kind, 'sample', c.sample, 'clinical', v.clinical,
                          'reads', (SELECT count(*) FROM reads r
                                    WHERE r.tenant_id = current_tenant() AND r.person_id = current_person()
                                      AND r.case_id = c.case_id AND r.state <> 'open'))
@@ -27,7 +27,7 @@ LIMIT $7::int;
 SELECT json_build_object('id', c.case_id, 'slug', c.slug, 'modality', c.modality, 'state', c.state,
                          'state_reason', c.state_reason, 'title', v.title, 'version', v.version,
                          'difficulty', v.difficulty, 'synthetic', v.synthetic, 'truth_kind', v.truth_kind,
-                         'clinical', v.clinical, 'provenance', v.provenance,
+                         'sample', c.sample, 'may_open', may_open(c.case_id), 'clinical', v.clinical, 'provenance', v.provenance,
                          'images', jsonb_build_object('base', '/v1/cases/' || c.case_id || '/images/') || v.images,
                          'open_read', o.read_id)
 FROM cases c
@@ -53,10 +53,15 @@ SELECT case_import($1::uuid, $2::jsonb, $3::boolean);
 UPDATE cases SET state = $2, state_reason = $3, state_at = now() WHERE slug = $1
 RETURNING case_id;
 
+-- name: case_set_sample
+-- lane: write
+UPDATE cases SET sample = $2::boolean WHERE slug = $1
+RETURNING case_id;
+
 -- name: case_list_all
 -- lane: slow
 SELECT json_build_object('slug', c.slug, 'case', c.case_id, 'modality', c.modality, 'state', c.state,
-                         'version', c.current_version, 'title', v.title, 'synthetic', v.synthetic)
+                         'sample', c.sample, 'version', c.current_version, 'title', v.title, 'synthetic', v.synthetic)
 FROM cases c JOIN case_versions v ON v.case_id = c.case_id AND v.version = c.current_version
 ORDER BY c.slug;
 

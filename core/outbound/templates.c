@@ -17,6 +17,7 @@
     T(join, "join")                                                                                                    \
     T(second_factor_changed, NULL)                                                                                     \
     T(member_removed, NULL)                                                                                            \
+    T(payment_late, NULL)                                                                                              \
     T(webhook_disabled, NULL)
 
 /* Made by embed_sql.py, each in a file of its own; meson.build names the same mails, or the linker says what is missing. */

@@ -15,7 +15,7 @@ int tenancy_create(struct db_session *admin, struct arena *arena, const struct t
                                   tenant->session_idle, tenant->session_absolute};
     if (db_session_run(admin, arena, sql_tenant_upsert, params, &res, err) < 0)
         return -1;
-    if (db_rows(res) == 0)
+    if (db_is_null(res, 0, 0))
         return error_set(err, ERROR_CONFLICT, "kind_differs", "kind", "The tenant %s exists, and is of another kind.",
                          tenant->slug);
     *ret_id = db_string(res, 0, 0);

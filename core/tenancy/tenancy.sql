@@ -1,15 +1,8 @@
 -- name: tenant_upsert
 -- lane: write
--- Operator. Creating the same slug again changes the terms that are named, and nothing else; no row when the kind
+-- Operator. Creating the same slug again changes the terms that are named, and nothing else; NULL when the kind
 -- differs. $5 'infinity' is access without end.
-INSERT INTO tenants (tenant_id, kind, slug, name, access_until, session_idle, session_absolute)
-VALUES ($1::uuid, $2, $3, $4, $5::timestamptz, coalesce($6::interval, '30 minutes'), coalesce($7::interval, '12 hours'))
-ON CONFLICT (slug) DO UPDATE SET name = EXCLUDED.name,
-    access_until = coalesce(EXCLUDED.access_until, tenants.access_until),
-    session_idle = coalesce($6::interval, tenants.session_idle),
-    session_absolute = coalesce($7::interval, tenants.session_absolute)
-WHERE tenants.kind = EXCLUDED.kind
-RETURNING tenant_id;
+SELECT tenant_put($1::uuid, $2, $3, $4, $5::timestamptz, $6::interval, $7::interval);
 
 -- name: tenant_audit
 -- lane: write

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from support.bought import bought
 from support.people import Person
 from support.reads import open_read, read_case, unknown_id
 
@@ -38,6 +39,11 @@ BODIES = {
     "PUT /v1/reads/{read}/draft": {"answer": {}},
     "POST /v1/reads/{read}/submission": {"answer": {"lesions": [], "cspca": False}},
     "PUT /v1/board/pseudonym": {"pseudonym": "P {unique}"},
+    "POST /v1/organisations": {"name": "Mine", "slug": "mine-{unique}"},
+    "POST /v1/billing/checkout": {"plan": "{plan}", "period": "year", "currency": "gbp"},
+    "POST /v1/billing/subscriptions": {"plan": "{plan}", "period": "year", "currency": "gbp"},
+    "PATCH /v1/billing/subscriptions/{subscription}": {"seats": 3},
+    "POST /v1/billing/subscriptions/{subscription}/preview": {"seats": 3},
     "POST /v1/scim/v2/Users": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "{unique}@example.org"},
     "PUT /v1/scim/v2/Users/{user}": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "{unique}@example.org"},
     "PATCH /v1/scim/v2/Users/{user}": {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -56,6 +62,8 @@ QUERIES = {
 AUTHENTICATORS = {"POST /v1/me/passkeys", "POST /v1/session/security-key"}
 # Parameters that name what is the same for all tenants.
 SHARED = {"case", "modality", "file", "type", "schema"}
+# Who may pay depends on the tenant, too: the table names both, and in an organisation only administrators are let in.
+PAYERS = "administrator,trainee"
 # They end what the walk goes on with: tried for refusals only.
 ENDS_SESSION = {"DELETE /v1/session"}
 
@@ -72,6 +80,13 @@ def takes_body(server):
 
 def guarded(server):
     return [(method, path, roles) for method, path, roles in table(server) if roles != "-"]
+
+
+def reaches(role, path, roles, kind="organisation"):
+    """Is this role let in, in a tenant of this kind?"""
+    if path.startswith("/v1/billing") and roles == PAYERS and kind == "organisation":
+        roles = "administrator"
+    return roles in ("*", "pending") or role in roles.split(",")
 
 
 class Requests:
@@ -109,7 +124,7 @@ def assert_refused(reply, method, path, status, *codes):
 
 
 @pytest.fixture
-def foreign(server, tenant, client, demo_cases):
+def foreign(server, tenant, client, pg, demo_cases):
     """Another tenant, in which there is one of everything that a path can name."""
     other = tenant("trainee", "administrator")
     me, boss = client(other["trainee"]), client(other["administrator"])
@@ -135,6 +150,7 @@ def foreign(server, tenant, client, demo_cases):
     with server.client(boss.post("/v1/tenant/tokens", json={"name": "theirs"}).json()["token"]) as directory:
         ids["group"] = directory.post("/v1/scim/v2/Groups", json={"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"],
                                                                   "displayName": "Directory"}).json()["id"]
+    ids |= bought(pg, other.id)
     operator = tenant("trainee").people[0]
     server.cli("operator", "add", "--email", operator.email, "--name", operator.name)
     granted = server.cli("support", "open", "--tenant", other.slug, "--operator", operator.email, "--hours", "1",
@@ -194,13 +210,25 @@ def test_a_role_reaches_exactly_what_the_table_says(server, client, pg, staff, f
             continue
         reply = ask(http, method, path)
         where = (role, method, path, reply.status_code, reply.text[:300])
-        if roles not in ("*", "pending") and role not in roles.split(","):
+        if not reaches(role, path, roles):
             assert (reply.status_code, code(reply)) == (403, "role_required"), where
             continue
         assert reply.status_code not in (401, 500, 503) and code(reply) != "role_required", where
         if set(re.findall(r"{(\w+)}", path)) - SHARED:
             assert reply.status_code == 404, where
     assert http.get("/v1/session").json()["roles"] == [role]
+
+
+def test_who_has_a_tenant_of_their_own_pays_for_it_and_buys_no_seats_for_others(server, client, tenant, foreign):
+    http, ask = client(tenant("trainee", kind="individual").people[0]), Requests(server, foreign)
+    billing = [row for row in guarded(server) if row[1].startswith("/v1/billing")]
+    assert {roles for *_, roles in billing} == {PAYERS, "administrator"}
+    for method, path, roles in billing:
+        reply = ask(http, method, path)
+        let_in = reaches("trainee", path, roles, "individual")
+        assert (code(reply) != "role_required") == let_in, (method, path, reply.status_code, reply.text[:300])
+        if let_in and set(re.findall(r"{(\w+)}", path)) - SHARED:
+            assert reply.status_code == 404, (method, path, reply.text[:300])
 
 
 def state(pg, tenant):
@@ -217,6 +245,10 @@ def state(pg, tenant):
         " (SELECT count(*) FROM tickets WHERE tenant_id = %(t)s AND used_at IS NULL),"
         " (SELECT count(*) FROM support_grants WHERE tenant_id = %(t)s AND ended_at IS NULL),"
         " (SELECT count(*) FROM api_tokens WHERE tenant_id = %(t)s AND revoked_at IS NULL),"
+        " (SELECT jsonb_agg(to_jsonb(s) ORDER BY subscription_id) FROM subscriptions s WHERE tenant_id = %(t)s),"
+        " (SELECT jsonb_agg(to_jsonb(q) ORDER BY quote_id) FROM quotes q WHERE tenant_id = %(t)s),"
+        " (SELECT jsonb_agg(to_jsonb(c) ORDER BY checkout_id) FROM checkouts c WHERE tenant_id = %(t)s),"
+        " (SELECT jsonb_agg(to_jsonb(i) ORDER BY intent_id) FROM billing_intents i WHERE tenant_id = %(t)s),"
         " (SELECT count(*) FROM sessions WHERE tenant_id = %(t)s AND ended_at IS NULL)", {"t": tenant})
 
 

@@ -27,6 +27,11 @@ NO_TENANT = {
     "personal_data": "says which tables name people; no policy",
     "personal_exports": "of a person; no policy",
     "erasures": "the ledger; no policy",
+    "plans": "what is sold, the same for all; no policy",
+    "plan_prices": "of plans; no policy",
+    "stripe_events": "what Stripe told, before anybody knows of whom; no policy",
+    "stripe_locks": "who fetches what from Stripe; no policy",
+    "stripe_cursor": "how far Stripe's list of events was read; no policy",
     "modalities": "the catalogue, the same for all",
     "cases": "shared library (tenant_id NULL) or one tenant's own; policy looks at current_tenant()",
     "case_versions": "seen through cases",
@@ -42,6 +47,7 @@ READABLE_WITHOUT_TENANT = {"people", "pseudonyms", "modalities", "cases", "case_
 UNIQUE_OVER_ALL = {
     "tenants_pkey", "tenants_slug_key", "sessions_token_hash_key", "api_tokens_token_hash_key", "join_links_token_hash_key",
     "reads_submission_no_key",  # a sequence
+    "billing_accounts_customer_key", "subscriptions_stripe_id_key", "checkouts_session_key",  # Stripe's ids, written by our jobs only
     "tickets_pkey", "tickets_token_hash_key", "jobs_pkey", "jobs_kind_key_key",
     "cases_pkey", "cases_slug_key",  # made by operators only
 }
@@ -161,6 +167,8 @@ TOLD_WHO = {
     "sso_begin": "begins a sign-in, whoever asks: it opens nothing yet",
     "sso_logout": "called when the tenant's provider has signed a logout token",
     "support_open": "refuses another tenant than the asker's",
+    "intent_take": "gives a request that awaits its outcome, by its random id, to the job that sends it again; no route calls it",
+    "intent_resolve": "writes what Stripe answered to that very request: called by the route that has just opened it, and by its job",
 }
 
 
@@ -170,8 +178,10 @@ def test_functions_of_the_application_are_named_one_by_one_and_public_has_none(s
     granted = {name for name, in rows(pg, "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
                                           " AND has_function_privilege('overread_app', oid, 'EXECUTE')")}
     never = {"become", "guard_table", "case_import", "person_erase", "export_page", "audit_seal", "audit_lines", "memberships_end",
-             "mail_queue", "ticket_open", "ticket_use", "webhook_emit", "webhook_emit_at", "webhook_job", "webhook_disable", "ticket_of", "sessions_end", "session_stage", "member_put",
-             "tenant_seats_set", "password_must_change", "regrade_write", "stays_as_written"}
+             "mail_queue", "ticket_open", "ticket_use", "ticket_of", "sessions_end", "session_stage", "member_put",
+             "webhook_emit", "webhook_emit_at", "webhook_job", "webhook_disable",
+             "tenant_seats_set", "password_must_change", "regrade_write", "stays_as_written", "tenant_put", "contract_set", "grant_open",
+             "grant_end", "entitlements_follow", "seats_follow", "payers_mail", "billing_stuck", "billing_retry"}
     assert granted & never == set()
     # Whoever takes a tenant or person as an argument with the owner's rights is looked at by a person.
     told = {name for name, in rows(

@@ -236,3 +236,31 @@ def test_a_claim_takes_no_more_jobs_than_it_asks_for(pg, tenant):
         assert taken == [2] * 5
     finally:
         pg.query("DELETE FROM jobs WHERE kind = 'claimed'")
+
+
+def test_a_claim_takes_the_oldest_first_whatever_their_kind(pg):
+    """And none of a kind that it does not ask for, nor of one that is not due."""
+    try:
+        pg.query("INSERT INTO jobs (id, kind, key, payload, run_after) SELECT gen_random_uuid(), kind, n::text, '{}',"
+                 " now() - age * interval '1 minute' FROM (VALUES (1, 'claimed', 5), (2, 'claimed', 3), (3, 'claimed_too', 4), (4, 'claimed_too', 2),"
+                 " (5, 'not_claimed', 9), (6, 'claimed', -9)) j (n, kind, age)")
+        taken = []
+        while rows := pg.query("SELECT attempt, id FROM job_claim('{claimed,claimed_too}', gen_random_uuid(), 60, 1)"):
+            taken += [pg.query("SELECT key, attempts FROM jobs WHERE id = %s", (ident,))[0] for _, ident in rows]
+        assert taken == [("1", 1), ("3", 1), ("2", 1), ("4", 1)]
+    finally:
+        pg.query("DELETE FROM jobs WHERE kind IN ('claimed', 'claimed_too', 'not_claimed')")
+
+
+def test_a_new_job_is_told_with_its_kind(pg):
+    listener = pg()
+    try:
+        with listener.cursor() as cursor:
+            cursor.execute("LISTEN overread_jobs")
+            cursor.execute("INSERT INTO jobs (id, kind, key, payload, run_after) VALUES (gen_random_uuid(), 'told', 'now', '{}', now()),"
+                           " (gen_random_uuid(), 'told_later', 'later', '{}', now() + interval '1 day')")
+            cursor.execute("SELECT 1")
+        assert {one.payload for one in listener.notifies if one.pid == listener.get_backend_pid()} == {"told"}
+    finally:
+        listener.close()
+        pg.query("DELETE FROM jobs WHERE kind LIKE 'told%%'")

@@ -113,6 +113,7 @@ LINES = {
         "gdpr_an_export_holds_no_secret_and_nobody_else"],
     "erasure puts a pseudonym in the person's place, and the chain still verifies": [
         "gdpr_erasure_puts_a_pseudonym_in_the_persons_place", "gdpr_erasure_ends_every_way_in",
+        "gdpr_an_erasure_is_told_as_a_leaving_and_leaves_no_results", "gdpr_a_personal_tenants_webhooks_go_with_the_person",
         "gdpr_after_erasure_the_audit_chain_still_verifies"],
     "a ledger of erasures is replayed after a restore": ["gdpr_an_erasure_is_replayed_after_a_restore"],
     "consent before a line manager sees results": [

@@ -21,7 +21,7 @@ class Control:
         self.routes = [
             ("GET", "", "this list", self._list),
             ("GET", "state", "the clock, counts, violations", self._state),
-            ("GET", "events", "type= (or its beginning), about= (an id): oldest first", self._events),
+            ("GET", "events", "type= (or its beginning), about= (an id), skip= (so many): oldest first", self._events),
             ("GET", "objects/(.+)", "any object by its id", lambda form, ident: standin.get(ident)),
             ("GET", "charges", "what was taken from cards: customer=, invoice=", lambda form: standin.charges(**form)),
             ("POST", "reset", "as new", lambda form: bool(standin.reset())),
@@ -71,7 +71,7 @@ class Control:
         return {"now": self.standin.now(), "counts": counts, "events": len(self.standin.events()), "violations": self.standin.violations}
 
     def _events(self, form):
-        return self.standin.events(form.get("type"), form.get("about"))
+        return self.standin.events(form.get("type"), form.get("about"))[int(form.get("skip", 0)):]
 
     def _advance(self, form):
         return [event["type"] for event in self.standin.advance(**{name: int(value) for name, value in form.items()})]

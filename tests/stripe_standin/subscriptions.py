@@ -2,7 +2,7 @@
 import copy
 
 from . import changes, invoices, payments
-from .catalog import custom_fields, live_customer, merged_metadata, owned_card, unit_amount
+from .catalog import create_price, custom_fields, live_customer, merged_metadata, owned_card, unit_amount
 from .errors import invalid, no_such
 from .periods import DAY, boundary, divide, period_at
 
@@ -128,10 +128,14 @@ def prepare(store, params):
     if "customer" not in params:
         raise invalid("Missing required param: customer.", "customer", "parameter_missing")
     customer = live_customer(store, params["customer"])
-    entries = params.get("items")
+    entries, own_prices = params.get("items"), []
     if not entries:
         raise invalid("Missing required param: items.", "items", "parameter_missing")
     for i, entry in enumerate(entries):
+        if "price_data" in entry and "price" not in entry:
+            # A price of its own, which serves this subscription and no other.
+            entry["price"] = create_price(store, {**entry["price_data"], "metadata": {}})["id"]
+            own_prices.append(store.get("price", entry["price"], "items"))
         if "price" not in entry:
             raise invalid(f"Missing required param: items[{i}][price].", f"items[{i}][price]", "parameter_missing")
     currency = params.get("currency", "").lower() or store.get("price", entries[0]["price"], "items[0][price]")["currency"]
@@ -147,6 +151,8 @@ def prepare(store, params):
     made["items"]["data"] = [changes.new_item(store, made["id"], p, e, period) for p, e in zip(prices, entries)]
     made["items"] |= {"total_count": len(prices), "url": f"/v1/subscription_items?subscription={made['id']}"}
     changes.check_items(made["items"]["data"])
+    for price in own_prices:
+        price["active"] = False
     made |= {**_collection(params, made), "billing_cycle_anchor": anchor, "description": params.get("description") or None,
              "metadata": merged_metadata({}, params), "invoice_settings": _invoice_settings(params, made["invoice_settings"]),
              "trial_settings": _trial_settings(params, made["trial_settings"])}

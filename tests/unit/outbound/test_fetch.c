@@ -306,9 +306,20 @@ static void what_is_no_request_is_refused_before_anything_is_sent(void **state)
     assert_int_equal(ask(request), -1);
     assert_string_equal(asked.err.code, "fetch_invalid");
     config.fetch_loopback = false;
-    assert_int_equal(ask(get(url("127.0.0.1", "/"))), -1);
+    request = get(url("127.0.0.1", "/"));
+    request.public_only = true;
+    assert_int_equal(ask(request), -1);
     assert_string_equal(asked.err.code, "fetch_invalid");
     assert_int_equal(peer.connections, before);
+}
+
+static void what_the_operator_named_may_be_on_this_machine(void **state)
+{
+    (void)state;
+    config.fetch_loopback = false;
+    peer.says = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_int_equal(ask(get(url("127.0.0.1", "/"))), 0);
+    assert_int_equal(asked.reply.status, 200);
 }
 
 static void this_machine_is_not_asked_for_strangers_by_whatever_name(void **state)
@@ -371,6 +382,7 @@ int main(void)
         cmocka_unit_test(an_address_is_judged_before_anybody_asks_there),
         cmocka_unit_test(who_does_not_answer_is_given_up_in_time),
         cmocka_unit_test(what_is_no_request_is_refused_before_anything_is_sent),
+        cmocka_unit_test(what_the_operator_named_may_be_on_this_machine),
         cmocka_unit_test(this_machine_is_not_asked_for_strangers_by_whatever_name),
         cmocka_unit_test(plain_http_goes_to_this_machine_only_even_when_that_is_allowed),
         cmocka_unit_test(what_does_not_end_is_broken_off_when_the_server_stops),

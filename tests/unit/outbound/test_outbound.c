@@ -47,7 +47,7 @@ static json_t *parsed(const char *text)
 static const char all_values[] =
     "{\"name\": \"O'Neil <b>&\", \"tenant\": \"St Elsewhere\", \"inviter\": \"Dr Ada\", \"roles\": \"trainee and educator\","
     "\"life\": \"7 days\", \"change\": \"a passkey was added\", \"host\": \"hooks.example.org\","
-    "\"why\": \"it is gone\", \"origin\": \"https://reads.example.org\"}";
+    "\"why\": \"it is gone\", \"until\": \"1 April 2027\", \"origin\": \"https://reads.example.org\"}";
 static const char link[] = "https://reads.example.org/verify#abc_-123";
 
 static json_t *values_for(const struct template *template)
@@ -87,7 +87,7 @@ static void every_template_is_filled_by_its_documented_values_and_says_all_that_
         for (const char *c = filled.text.p; *c; c++)
             assert_true(*c != '\n' || c[-1] == '\r');
     }
-    assert_int_equal(count, 12);
+    assert_int_equal(count, 13);
 }
 
 static void a_value_that_is_missing_is_an_error_and_none_is_needed_that_the_text_does_not_name(void **state)

@@ -1,0 +1,325 @@
+#include "billing/sync.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "billing/billing.h"
+#include "billing/billing_sql.h"
+
+enum { WAIT_TURNS = 20, WAIT_MS = 250, PAGES_MAX = 1000 };
+enum { EVENT_ATTEMPTS = 600, RETRY_MAX = 600 }; /* three days or more, as Stripe itself tries: half of each pause is random */
+enum { TICK_S = 30, TICK_TENANTS = 500, RECONCILE_S = 300, NIGHTLY_S = 86400 };
+#define AGAIN_S "30"
+
+static struct db_scope nobody(struct arena *arena)
+{
+    return (struct db_scope){.arena = arena, .as = DB_AS_NOBODY};
+}
+
+static const char *path_of(struct arena *arena, const char *collection, const char *id)
+{
+    return arena_printf(arena, "/v1/%s/%s", collection, stripe_escape(arena, id));
+}
+
+/* --- One subscription ----------------------------------------------------------------------------------------------- */
+
+/* 1: the lock is ours; 0: what is kept is fresh. */
+static int fiber_fn lock(struct db_scope *scope, const char *id, const char *holder, const char *since, struct error *err)
+{
+    const struct db_result *res;
+    for (int turn = 0;; turn++) {
+        if (db_run(scope, sql_stripe_lock, (const char *const[]){id, holder, since}, &res, err) < 0)
+            return -1;
+        if (text_is(db_text(res, 0, 0), "locked"))
+            return 1;
+        if (text_is(db_text(res, 0, 0), "fresh"))
+            return 0;
+        if (turn == WAIT_TURNS)
+            return error_set(err, ERROR_UNAVAILABLE, "sync_busy", NULL, "Somebody else fetches this subscription just now.");
+        loop_sleep(loop_here(), WAIT_MS);
+    }
+}
+
+/* *ret: what was fetched; NULL: nothing was. */
+static int fiber_fn fetch_and_keep(struct arena *arena, const char *stripe_id, const char *since, const char *cause, const json_t **ret,
+                                   struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    struct stripe_reply reply;
+    struct error ignored;
+    char holder[UUID_SIZE];
+    uuid_v7(holder);
+    *ret = NULL;
+    int rc = lock(&scope, stripe_id, holder, since, err);
+    if (rc <= 0)
+        return rc;
+    stripe_call(arena, &(struct stripe_request){.method = "GET", .path = path_of(arena, "subscriptions", stripe_id)}, &reply);
+    if (reply.outcome == STRIPE_DONE || reply.outcome == STRIPE_MISSING) {
+        const char *object = reply.object ? json_render(arena, reply.object).p : NULL;
+        *ret = reply.object;
+        rc = db_run(&scope, sql_subscription_store, (const char *const[]){stripe_id, holder, object, cause}, NULL, err);
+    } else {
+        rc = stripe_error(&reply, err);
+    }
+    if (rc < 0)
+        db_run(&scope, sql_stripe_unlock, (const char *const[]){stripe_id, holder}, NULL, &ignored);
+    return rc;
+}
+
+int fiber_fn sync_subscription(struct arena *arena, const char *stripe_id, const char *since, const char *cause, struct error *err)
+{
+    const json_t *fetched;
+    return fetch_and_keep(arena, stripe_id, since, cause, &fetched, err);
+}
+
+static int fiber_fn sync_customers(struct arena *arena, const char *customer, const char *since, const char *cause, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    const struct db_result *res;
+    if (db_run(&scope, sql_subscriptions_of_customer, (const char *const[]){customer}, &res, err) < 0)
+        return -1;
+    for (int i = 0; i < db_rows(res); i++)
+        if (sync_subscription(arena, db_string(res, i, 0), since, cause, err) < 0)
+            return -1;
+    return 0;
+}
+
+/* One that Stripe does not know, of another mode or account by now, is over when its time is. */
+static bool fiber_fn checkout_is_past(struct db_scope *scope, const char *session)
+{
+    const struct db_result *res;
+    struct error ignored;
+    return db_run(scope, sql_checkout_settle, (const char *const[]){session, "missing", NULL}, &res, &ignored) == 0 && db_bool(res, 0, 0);
+}
+
+int fiber_fn sync_checkout(struct arena *arena, const char *session, const char *cause, const char **ret, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    struct stripe_reply reply;
+    stripe_call(arena, &(struct stripe_request){.method = "GET", .path = path_of(arena, "checkout/sessions", session)}, &reply);
+    if (reply.outcome == STRIPE_MISSING && checkout_is_past(&scope, session)) {
+        *ret = "expired";
+        return 0;
+    }
+    if (reply.outcome != STRIPE_DONE)
+        return stripe_error(&reply, err);
+    const char *state = stripe_string(reply.object, "status"), *subscription = stripe_ref(reply.object, "subscription");
+    *ret = state ? state : "open";
+    if (db_run(&scope, sql_checkout_settle, (const char *const[]){session, *ret, subscription}, NULL, err) < 0)
+        return -1;
+    return subscription ? sync_subscription(arena, subscription, NULL, cause, err) : 0;
+}
+
+/* --- One event ------------------------------------------------------------------------------------------------------ */
+
+/* How an event ends when nothing went wrong. */
+struct outcome {
+    const char *state, *note;
+};
+static const struct outcome DONE = {"done", ""}, FOREIGN = {"foreign", "not of a customer of ours"};
+
+static int fiber_fn is_ours(struct arena *arena, const char *customer, const char *subscription, bool *ret, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    const struct db_result *res;
+    if (db_run(&scope, sql_customer_is_ours, (const char *const[]){customer, subscription}, &res, err) < 0)
+        return -1;
+    *ret = db_bool(res, 0, 0);
+    return 0;
+}
+
+static bool tell_the_same(const json_t *told, const json_t *fetched)
+{
+    static const char *const members[] = {"status", "items", "cancel_at", "cancel_at_period_end", "ended_at", "pending_update"};
+    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++)
+        if (!json_equal(json_object_get(told, members[i]), json_object_get(fetched, members[i])))
+            return false;
+    return true;
+}
+
+/* What Stripe told and what it answered differ: one of them is old news. If that was the answer, a later one will not be. What
+ * another has fetched meanwhile may be old, too, and is not here to compare: so it is fetched each time. */
+static int fiber_fn sync_told(struct arena *arena, const char *id, const json_t *told, const char *event, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    const json_t *fetched;
+    if (fetch_and_keep(arena, id, NULL, event, &fetched, err) < 0)
+        return -1;
+    if (fetched && tell_the_same(told, fetched))
+        return 0;
+    return db_run(&scope, sql_stripe_sync_queue, (const char *const[]){id, AGAIN_S}, NULL, err);
+}
+
+/* The payload only says what to look at. Its form may be any version's: what is not found in it is looked for by the customer. */
+static int fiber_fn follow(struct arena *arena, const char *type, const json_t *object, const char *since, const char *event,
+                           struct outcome *ret, struct error *err)
+{
+    const char *id = stripe_string(object, "id"), *customer = stripe_ref(object, "customer"), *state;
+    const json_t *details = json_object_get(json_object_get(object, "parent"), "subscription_details");
+    bool tells = strncmp(type, "customer.subscription.", 22) == 0;
+    const char *subscription = tells ? id : stripe_ref(details, "subscription");
+    struct db_scope scope = nobody(arena);
+    bool ours;
+    *ret = DONE;
+    if (strcmp(type, "customer.deleted") == 0) { /* its subscriptions have ended with it */
+        if (id && sync_customers(arena, id, since, event, err) < 0)
+            return -1;
+        return id ? db_run(&scope, sql_customer_is_gone, (const char *const[]){id}, NULL, err) : 0;
+    }
+    if (is_ours(arena, customer, subscription, &ours, err) < 0)
+        return -1;
+    if (!ours) {
+        *ret = FOREIGN;
+        return 0;
+    }
+    if (strncmp(type, "checkout.session.", 17) == 0)
+        return id ? sync_checkout(arena, id, event, &state, err) : 0;
+    if (tells && id)
+        return sync_told(arena, id, object, event, err);
+    return subscription ? sync_subscription(arena, subscription, since, event, err) : sync_customers(arena, customer, since, event, err);
+}
+
+static int fiber_fn settle(struct arena *arena, const char *event, const struct outcome *outcome, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    return db_run(&scope, sql_stripe_event_settle, (const char *const[]){event, outcome->state, outcome->note}, NULL, err);
+}
+
+static const char *payload_string(struct job *job, const char *name, struct error *err)
+{
+    json_t *payload;
+    const char *value = NULL;
+    if (json_parse(job->scope.arena, job->payload, &payload, err) == 0 && !(value = stripe_string(payload, name)))
+        error_set(err, ERROR_INVALID, "payload_broken", NULL, "The job's payload has no %s.", name);
+    job->hopeless = !value;
+    return value;
+}
+
+static int fiber_fn run_event(struct job *job, struct error *err)
+{
+    struct arena *arena = job->scope.arena;
+    struct db_scope scope = nobody(arena);
+    const struct db_result *res;
+    json_t *e;
+    struct outcome outcome;
+    const char *event = payload_string(job, "event", err);
+    if (!event || db_run(&scope, sql_stripe_event_raw, (const char *const[]){event}, &res, err) < 0)
+        return -1;
+    if (db_rows(res) == 0)
+        return 0;
+    if (json_parse(arena, db_text(res, 0, 0), &e, err) < 0)
+        return -1;
+    const json_t *object = json_object_get(json_object_get(e, "data"), "object");
+    if (follow(arena, stripe_string(e, "type"), object, db_string(res, 0, 1), event, &outcome, err) < 0)
+        return -1;
+    return settle(arena, event, &outcome, err);
+}
+
+static int fiber_fn run_sync(struct job *job, struct error *err)
+{
+    const char *id = payload_string(job, "subscription", err);
+    return id ? sync_subscription(job->scope.arena, id, NULL, "reconcile", err) : -1;
+}
+
+/* --- Who has erased the account pays no more ------------------------------------------------------------------------ */
+
+static int fiber_fn run_end(struct job *job, struct error *err)
+{
+    struct arena *arena = job->scope.arena;
+    struct stripe_reply reply;
+    const char *id = payload_string(job, "subscription", err);
+    if (!id)
+        return -1;
+    const char *path = path_of(arena, "subscriptions", id), *key = arena_printf(arena, "overread-end-%s", id);
+    stripe_call(arena, &(struct stripe_request){.method = "GET", .path = path}, &reply);
+    const char *status = stripe_string(reply.object, "status");
+    if (reply.outcome == STRIPE_DONE && !(status && strcmp(status, "canceled") == 0))
+        stripe_call(arena, &(struct stripe_request){.method = "DELETE", .path = path, .key = key}, &reply);
+    if (reply.outcome != STRIPE_DONE && reply.outcome != STRIPE_MISSING)
+        return stripe_error(&reply, err);
+    return sync_subscription(arena, id, NULL, "erased", err);
+}
+
+/* --- Lists ---------------------------------------------------------------------------------------------------------- */
+
+/* Calls each(item) for every item of a list, a page after another; `path` ends with a query. Each page has an arena of its own. */
+static int fiber_fn walk(const char *path, int fiber_fn (*each)(struct arena *arena, json_t *item, struct error *err), struct error *err)
+{
+    char after[STRIPE_ID_MAX + 1] = "";
+    bool more = true;
+    int rc = 0;
+    for (int page = 0; rc == 0 && more && page < PAGES_MAX; page++) {
+        struct arena *arena = arena_create();
+        struct stripe_reply reply;
+        json_t *item;
+        size_t i;
+        const char *from = after[0] ? arena_printf(arena, "%s&starting_after=%s", path, stripe_escape(arena, after)) : path;
+        stripe_call(arena, &(struct stripe_request){.method = "GET", .path = from}, &reply);
+        json_t *data = json_object_get(reply.object, "data");
+        if (reply.outcome != STRIPE_DONE)
+            rc = stripe_error(&reply, err);
+        for (i = 0; rc == 0 && i < json_array_size(data); i++) {
+            item = json_array_get(data, i);
+            const char *id = stripe_string(item, "id");
+            if (!id || strlen(id) > STRIPE_ID_MAX)
+                rc = error_set(err, ERROR_UNAVAILABLE, "form_unknown", NULL, "Stripe's list has an item without a good id.");
+            else if ((rc = each(arena, item, err)) == 0)
+                memcpy(after, id, strlen(id) + 1);
+        }
+        more = json_is_true(json_object_get(reply.object, "has_more")) && json_array_size(data);
+        arena_destroy(arena);
+    }
+    return rc;
+}
+
+static int fiber_fn take_event(struct arena *arena, json_t *e, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    const char *text = json_render(arena, e).p;
+    return db_run(&scope, sql_stripe_event_take, (const char *const[]){text, text, "list", STRIPE_VERSION, stripe_livemode() ? "true" : "false"},
+                  NULL, err);
+}
+
+static int fiber_fn run_reconcile(struct job *job, struct error *err)
+{
+    struct arena *arena = job->scope.arena;
+    struct db_scope scope = nobody(arena);
+    const struct db_result *res;
+    const char *begun = arena_printf(arena, "%lld", (long long)(clock_wall_ms() / 1000));
+    if (db_run(&scope, sql_stripe_cursor_get, NULL, &res, err) < 0 ||
+        walk(arena_printf(arena, "/v1/events?limit=100&created[gte]=%s", db_string(res, 0, 0)), take_event, err) < 0)
+        return -1;
+    return db_run(&scope, sql_stripe_cursor_set, (const char *const[]){begun}, NULL, err);
+}
+
+static int fiber_fn queue_sync(struct arena *arena, json_t *subscription, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    bool ours;
+    const char *id = stripe_string(subscription, "id");
+    if (is_ours(arena, stripe_ref(subscription, "customer"), id, &ours, err) < 0)
+        return -1;
+    return ours ? db_run(&scope, sql_stripe_sync_queue, (const char *const[]){id, "0"}, NULL, err) : 0;
+}
+
+static int fiber_fn run_nightly(struct job *job, struct error *err)
+{
+    (void)job;
+    return walk("/v1/subscriptions?limit=100&status=all", queue_sync, err);
+}
+
+static int fiber_fn run_tick(struct job *job, struct error *err)
+{
+    struct db_scope scope = nobody(job->scope.arena);
+    return db_run(&scope, sql_billing_tick, (const char *const[]){arena_printf(scope.arena, "%d", TICK_TENANTS)}, NULL, err);
+}
+
+const struct job_kind billing_event_job = {
+    .kind = "stripe_event", .run = run_event, .max_attempts = EVENT_ATTEMPTS, .retry_max_seconds = RETRY_MAX};
+const struct job_kind billing_sync_job = {
+    .kind = "stripe_sync", .run = run_sync, .max_attempts = EVENT_ATTEMPTS, .retry_max_seconds = RETRY_MAX};
+const struct job_kind billing_end_job = {.kind = "billing_end", .run = run_end, .retry_max_seconds = RETRY_MAX};
+const struct job_kind billing_tick_job = {.kind = "billing_tick", .run = run_tick, .every_seconds = TICK_S};
+const struct job_kind billing_reconcile_job = {.kind = "stripe_reconcile", .run = run_reconcile, .every_seconds = RECONCILE_S};
+const struct job_kind billing_nightly_job = {.kind = "stripe_nightly", .run = run_nightly, .every_seconds = NIGHTLY_S};
