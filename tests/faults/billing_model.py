@@ -1,0 +1,347 @@
+"""A trust and a trainee who buy, change and end subscriptions in any order, while answers and events are late, doubled, mixed up
+or lost, and the server is killed. What holds after each step, and what holds in the end."""
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+from stripe_standin.checkout import Refused
+from stripe_standin.errors import ApiError
+from support.billing import until
+from support.billing_faults import Kill, differences, hurry, lost_events, release_leases
+
+GOOD = ("active", "trialing", "past_due")
+ANSWERS = {200, 201, 202, 204, 402, 404, 409, 410, 422, 503}  # whatever goes wrong at Stripe: never another, never 500
+PEOPLE = 8
+# name, options, how often in a row
+REQUEST_FAULTS = [("refused", {}, 1), ("reset_before", {}, 1), ("rate_limited", {}, 1), ("rate_limited", {"retry_after": 9}, 1),
+                  ("bad_gateway", {}, 1), ("conflict", {}, 1), ("server_error", {}, 1), ("server_error", {"applied": False}, 1),
+                  ("applied_cut", {}, 1), ("applied_cut", {}, 3), ("bad_gateway", {}, 3), ("truncated", {}, 1), ("not_json", {}, 1),
+                  ("idempotency_error", {}, 1), ("unauthorized", {}, 1), ("declined", {}, 1)]
+FETCH_FAULTS = [("bad_gateway", {}, 3), ("refused", {}, 3), ("truncated", {}, 1), ("not_json", {}, 1), ("not_found", {}, 1),
+                ("unauthorized", {}, 1), ("rate_limited", {}, 3), ("unknown_fields", {}, 1), ("old_version", {}, 1), ("deleted", {}, 1)]
+
+
+class Model:
+    def __init__(self, market, seed, people):
+        self.market, self.stripe, self.pg, self.people = market, market.stripe, market.pg, people
+        self.rng = random.Random(seed)
+        self.trace = [f"seed {seed}"]
+        self.steps = {}
+        self.kills = []
+        self.told = set()      # events that were delivered and answered with 2xx
+        self.lost = set()      # those that no webhook brings
+        self.had = set()       # subscriptions that gave something
+        self.used = 0
+        self.since_listed = 0  # seconds of Stripe's clock
+        self.keys = self.killed = 0
+        self.faults = []       # that were armed
+
+    # --- Talking to ourselves ---------------------------------------------------------------------------------------------
+
+    def note(self, words):
+        self.trace.append(words)
+
+    def call(self, who, method, path, **options):
+        """An answer, or None when the server was killed meanwhile."""
+        client = getattr(self.market, who)
+        try:
+            reply = client.request(method, path, **options)
+        except httpx.TransportError as failure:
+            assert self.kills or not self.market.server.running(), failure
+            self.note(f"    {who} {method} {path}: {type(failure).__name__}")
+            return None
+        self.note(f"    {who} {method} {path} {options.get('json', '')}: {reply.status_code} {reply.json().get('code', '') if reply.content else ''}")
+        assert reply.status_code in ANSWERS, reply.text
+        return reply
+
+    def shown(self, who):
+        """That person's subscriptions that have not ended."""
+        reply = self.call(who, "GET", "/v1/billing")
+        return [one for one in reply.json()["subscriptions"] if not one["ended_at"]] if reply is not None and reply.status_code == 200 else []
+
+    def counts(self):
+        """What this life has seen."""
+        with self.stripe.lock:
+            made = {kind: len(self.stripe.store.tables[kind]) for kind in ("customer", "checkout.session", "subscription", "invoice")}
+        return {**made, "charges": len(self.stripe.charges()), "events": len(self.stripe.events()), "lost": len(self.lost), "killed": self.killed,
+                "intents": dict(self.pg.query("SELECT state, count(*) FROM billing_intents GROUP BY 1")),
+                "requests": len(self.stripe.record.requests), "faults": self.faults, "steps": self.steps}
+
+    def recover(self):
+        """After a kill: the server again, and what it held runs out."""
+        for kill, fault in self.kills:
+            if fault.reached.is_set():
+                kill.wait()
+        self.kills = [(kill, fault) for kill, fault in self.kills if not fault.reached.is_set()]
+        if not self.market.server.running():
+            self.note("    killed, and started again")
+            self.killed += 1
+            self.market.server.process = None
+            self.market.server.restart()
+            release_leases(self.market)
+            self.market.renew_clients()
+
+    def key(self):
+        """A key of its own, or that of the request before."""
+        self.keys += self.rng.random() < 0.8 or not self.keys
+        return {"Idempotency-Key": f"{self.trace[0]} {id(self)} {self.keys}".replace(" ", "-")}
+
+    # --- What people do ---------------------------------------------------------------------------------------------------
+
+    def order(self):
+        who = self.rng.choice(["boss", "me"])
+        if who == "me":
+            plan, period, seats = self.rng.choice(["prostate-one", "all-one"]), self.rng.choice(["month", "year"]), 1
+        else:
+            plan, period, seats = "trust-seat", self.rng.choice(["month", "year"]), self.rng.randint(1, 6)
+        body = {"plan": plan, "period": period, "currency": "gbp", "seats": seats}
+        if who == "boss" and self.rng.random() < 0.4:
+            body |= {"days_until_due": 10, "address": {"line1": "1 Road", "country": "GB"}}
+            self.call(who, "POST", "/v1/billing/subscriptions", json=body, headers=self.key())
+            return
+        self.call(who, "POST", "/v1/billing/checkout", json=body, headers=self.key() if self.rng.random() < 0.3 else {})
+
+    def pay_page(self):
+        pages = self.stripe.all("checkout.session", status="open")
+        if pages:
+            card = self.rng.choice(["ok", "ok", "ok", "ok", "declines", "requires_action", "async"])
+            try:
+                self.stripe.complete_checkout(self.rng.choice(pages)["id"], card)
+                self.note(f"    with a card: {card}")
+            except Refused as refused:
+                self.note(f"    {refused}")
+
+    def come_back(self):
+        who = self.rng.choice(["boss", "me"])
+        tenant = getattr(self.market, who).tenant
+        pages = self.pg.query("SELECT checkout_id FROM checkouts WHERE tenant_id = %s ORDER BY created_at DESC LIMIT 1", (tenant,))
+        if pages:
+            self.call(who, "GET", f"/v1/billing/checkout/{pages[0][0]}")
+
+    def _change(self, body):
+        for who in self.rng.sample(["boss", "me"], 2):
+            shown = self.shown(who)
+            if shown:
+                self.call(who, "PATCH", f"/v1/billing/subscriptions/{shown[0]['id']}", json=body(who), headers=self.key())
+                return
+
+    def seats(self):
+        self._change(lambda who: {"seats": self.rng.randint(1, 8) if who == "boss" else 1})
+
+    def preview(self):
+        shown = self.shown("boss")
+        if shown:
+            self.call("boss", "POST", f"/v1/billing/subscriptions/{shown[0]['id']}/preview", json={"seats": self.rng.randint(1, 8)})
+
+    def plan(self):
+        self._change(lambda who: self.rng.choice([{"period": "month"}, {"period": "year"}] + (
+            [{"plan": "all-one"}, {"plan": "prostate-one", "period": "month"}] if who == "me" else [{"seats": 4, "period": "year"}])))
+
+    def cancel(self):
+        self._change(lambda who: {"cancel_at_period_end": True})
+
+    def undo(self):
+        self._change(lambda who: {"cancel_at_period_end": False})
+
+    def join(self):
+        person = self.rng.choice(self.people)
+        try:
+            self.pg.query("SELECT member_add(%s, %s, '{trainee}', NULL, 'operator')", (self.market.boss.tenant, person))
+        except Exception as refused:  # pylint: disable=broad-exception-caught
+            assert "seats_exhausted" in str(refused), refused
+            self.note("    no seat")
+
+    def leave(self):
+        self.call("boss", "DELETE", f"/v1/tenant/members/{self.rng.choice(self.people)}")
+
+    def two_at_once(self):
+        first, second = self.rng.choice([(self.seats, self.join), (self.order, self.order), (self.seats, self.seats), (self.cancel, self.seats),
+                                         (self.order, self.come_back), (self.seats, self.leave)])
+        with ThreadPoolExecutor(2) as pool:
+            for made in [pool.submit(first), pool.submit(second)]:
+                made.result()
+
+    # --- What happens at Stripe ---------------------------------------------------------------------------------------------
+
+    def _running(self):
+        return [one for one in self.stripe.all("subscription") if one["status"] not in ("canceled", "incomplete_expired", "incomplete")]
+
+    def portal(self):
+        """Behind our back."""
+        running = self._running()
+        if not running:
+            return
+        one = self.rng.choice(running)
+        what = self.rng.choice(["seats", "cancel", "undo", "card", "bad card"])
+        self.note(f"    {what}")
+        if what == "seats" and self.pg.query("SELECT 1 FROM billing_accounts WHERE customer = %s AND tenant_id = %s",
+                                             (one["customer"], self.market.boss.tenant)):
+            self.stripe.portal_change(one["id"], self.rng.randint(1, 8))
+        elif what == "cancel":
+            self.stripe.portal_cancel(one["id"])
+        elif what == "undo":
+            self.stripe.portal_undo_cancel(one["id"])
+        elif what in ("card", "bad card"):
+            self.stripe.portal_update_card(one["customer"], "ok" if what == "card" else "declines")
+
+    def pay_invoice(self):
+        owed = self.stripe.all("invoice", status="open")
+        if owed:
+            self.stripe.hosted_pay(self.rng.choice(owed)["id"])
+
+    def decline_next(self):
+        running = self._running()
+        if running:
+            self.stripe.next_payment(self.rng.choice(running)["customer"], self.rng.choice(["declines", "requires_action"]))
+
+    def refund(self):
+        paid = [charge for charge in self.stripe.charges() if not charge["refunded"]]
+        if paid:
+            self.stripe.refund(self.rng.choice(paid)["invoice"])
+
+    def time(self):
+        """An hour to ten days. What waits for an answer ages with it, as Stripe's memory of keys does; and Stripe lists events of
+        thirty days, within which somebody has looked."""
+        seconds = self.rng.choice([3600, 2 * 86400, 10 * 86400])
+        if self.since_listed + seconds > 25 * 86400:
+            self.list_events()
+        self.since_listed += seconds
+        self.note(f"    {seconds / 86400:.2f} days")
+        self.stripe.advance(seconds=seconds)
+        self.pg.query("UPDATE billing_intents SET created_at = created_at - %s * interval '1 second' WHERE state = 'open'", (seconds,))
+
+    # --- What goes wrong ----------------------------------------------------------------------------------------------------
+
+    def request_fault(self):
+        kind, options, times = self.rng.choice(REQUEST_FAULTS)
+        self.note(f"    {kind} {options} {times}")
+        self.faults.append(kind)
+        self.stripe.faults.add("POST", r"/v1/(customers|checkout|subscriptions)", kind, times=times, **options)
+
+    def fetch_fault(self):
+        kind, options, times = self.rng.choice(FETCH_FAULTS)
+        self.note(f"    {kind} {options} {times}")
+        self.faults.append(kind)
+        self.stripe.faults.add("GET", r"/v1/(checkout/sessions/|subscriptions/|events)", kind, times=times, **options)
+
+    def kill(self):
+        """At the next request to Stripe, whoever makes it: before it is applied, or before it is answered; or at once."""
+        when = self.rng.choice(["before", "after", "now"])
+        self.note(f"    {when}")
+        if when == "now":
+            self.market.server.kill()
+            self.recover()
+            return
+        kill = Kill(self.market.server)
+        fault = self.stripe.faults.add(self.rng.choice(["POST", "*"]), r"/v1/", when, action=kill)
+        self.kills.append((kill, fault))
+
+    # --- Events ---------------------------------------------------------------------------------------------------------------
+
+    def waiting(self):
+        return [event for event in self.stripe.events() if event["id"] not in self.told | self.lost]
+
+    def deliver(self, events=None):
+        """Some of what waits, mixed, some of it twice, several at once."""
+        events = self.waiting() if events is None else events
+        events = [event for event in events if self.rng.random() < 0.7]
+        events += [event for event in events if self.rng.random() < 0.2]
+        self.rng.shuffle(events)
+        made = self.stripe.webhooks.deliver_all(events, at_once=self.rng.choice([1, 4]))
+        self.note(f"    {[event['type'] for event in events]}")
+        self.told |= {one.event for one in made if one.ok}
+        for one in made:
+            assert one.ok or one.status in (None, 503), one
+
+    def lose(self):
+        self.lost |= {event["id"] for event in self.waiting() if self.rng.random() < 0.5}
+
+    def list_events(self):
+        self.recover()
+        hurry(self.pg, "stripe_reconcile")
+
+        def listed():
+            self.recover()
+            hurry_waiting(self.pg, "stripe_reconcile")
+            return self.pg.query("SELECT 1 FROM jobs WHERE kind = 'stripe_reconcile' AND attempts = 0 AND run_after > now()"
+                                 " AND run_after < now() + interval '1 hour'")
+        until(listed, pause=0.1)
+        self.pg.query("UPDATE jobs SET run_after = now() + interval '1 day' WHERE kind = 'stripe_reconcile'")
+        self.since_listed = 0
+
+    def settle_now(self):
+        """The job asks what became of a request."""
+        hurry(self.pg, "billing_intent")
+
+    # --- Always -----------------------------------------------------------------------------------------------------------------
+
+    def check(self):
+        """After each step: nobody came in on a seat that there is not; no more seats than were fetched; nothing was taken away that
+        Stripe has never ended."""
+        rows = self.pg.query("""SELECT seats_used(t.tenant_id), t.seats_bought,
+                (SELECT coalesce(sum(s.seats), 0) FROM subscriptions s JOIN entitlements e ON e.source = s.subscription_id
+                 WHERE s.tenant_id = t.tenant_id)
+            FROM tenants t WHERE t.tenant_id = %s""", (self.market.boss.tenant,))
+        used, bought, fetched = rows[0]
+        assert used <= self.used or used <= bought, f"{used} people on {bought} seats; {self.used} before"
+        assert bought <= fetched, f"{bought} seats, and {fetched} were fetched"
+        self.used = used
+        gives = {row[0] for row in self.pg.query("SELECT s.stripe_id FROM entitlements e JOIN subscriptions s ON s.subscription_id = e.source")}
+        for gone in self.had - gives:
+            assert any(event["data"]["object"].get("status") not in GOOD for event in self.stripe.events("customer.subscription", gone)), \
+                f"{gone} gives nothing any more, and was never bad"
+        self.had = gives
+
+    # --- The whole --------------------------------------------------------------------------------------------------------------
+
+    STEPS = {"order": 10, "pay_page": 10, "come_back": 5, "seats": 8, "preview": 2, "plan": 4, "cancel": 3, "undo": 3, "join": 8, "leave": 3,
+             "two_at_once": 5, "portal": 6, "pay_invoice": 4, "decline_next": 3, "refund": 1, "time": 4, "request_fault": 10, "fetch_fault": 6,
+             "kill": 3, "deliver": 12, "lose": 4, "list_events": 2, "settle_now": 4}
+
+    def run(self, count):
+        names = self.rng.choices(list(self.STEPS), list(self.STEPS.values()), k=count)
+        for name in ["order", "pay_page", "deliver", *names]:
+            self.note(name)
+            self.steps[name] = self.steps.get(name, 0) + 1
+            try:
+                getattr(self, name)()
+            except ApiError as refused:
+                self.note(f"    Stripe's own page says: {refused}")
+            self.recover()
+            self.check()
+        self.note("the end")
+        self.finish()
+
+    def finish(self):
+        """Nothing goes wrong any more; what is to come comes."""
+        self.stripe.faults.clear()
+        self.recover()
+        self.kills = []
+        for _ in range(3):  # what is delivered may ask for more
+            self.told |= {one.event for one in self.stripe.webhooks.deliver_all(self.waiting(), at_once=4)}
+            self.pg.query("UPDATE billing_intents SET created_at = created_at - interval '2 minutes' WHERE state = 'open'")
+            self.empty()
+        self.list_events()
+        self.empty()
+        self.check()
+        found = differences(self.pg, self.stripe) + lost_events(self.pg, self.stripe)
+        assert not found, "\n".join(found)
+
+    def empty(self):
+        """Until no work is left."""
+        def done():
+            for kind in ("stripe_event", "stripe_sync", "billing_intent", "billing_end"):
+                hurry_waiting(self.pg, kind)
+            dead = self.pg.query("SELECT kind, key, last_error FROM jobs WHERE dead_at IS NOT NULL AND kind LIKE ANY ('{stripe_%,billing_%}')")
+            assert not dead, dead
+            return not self.pg.query("SELECT 1 FROM jobs WHERE kind IN ('stripe_event', 'stripe_sync', 'billing_intent', 'billing_end')"
+                                     " UNION ALL SELECT 1 FROM stripe_events WHERE state = 'queued'"
+                                     " UNION ALL SELECT 1 FROM billing_intents WHERE state = 'open'")
+        until(done, pause=0.1)
+
+
+def hurry_waiting(pg, kind):
+    """Those that wait for a later attempt, too; not those that are due already, which are being claimed, nor what has run and will
+    run again."""
+    pg.query("UPDATE jobs SET run_after = now() WHERE kind = %s AND dead_at IS NULL AND lease IS NULL AND run_after > now()"
+             " AND (attempts > 0 OR key <> 'periodic'); NOTIFY overread_jobs", (kind,))
