@@ -15,6 +15,7 @@ from pathlib import Path
 
 import load
 import statements
+from renewals import AT_ONCE, PATIENCE, Renewals
 from world import BOARD_PEOPLE, CASES, READERS, ROOT, TENANTS, World
 
 BUILD = Path(os.environ["OVERREAD_BUILD"])
@@ -36,10 +37,11 @@ class Bench:
         self.world = World()
         self.postmaster = int((self.world.pg.data / "postmaster.pid").read_text().split()[0])
         self.started = []
+        self.renewing = None
         self.others = []    # shares of the machine that went elsewhere during the measurements
 
-    def watch(self, pid=None, postgres=True):
-        return load.Watch(pid or self.world.server.pid, self.postmaster if postgres else None)
+    def watch(self, pid=None, postgres=True, beside=None):
+        return load.Watch(pid or self.world.server.pid, self.postmaster if postgres else None, beside)
 
     def start(self, command, **options):
         """Another server, in a session of its own like ours: the kernel shares the cores between sessions."""
@@ -214,7 +216,7 @@ class Bench:
                 if has_sklearn and abs(said["ours"][name] - said["theirs"][name]) > 1e-9:
                     raise RuntimeError(f"{kind}: {name} is {said['ours'][name]} here and {said['theirs'][name]} in Python")
 
-    # --- f, g ---------------------------------------------------------------------------------------------------------
+    # --- f, g, h ------------------------------------------------------------------------------------------------------
 
     def sign_in(self, seconds):
         """Right passwords of ever other people: what throttling lets through, and what costs the most."""
@@ -232,30 +234,62 @@ class Bench:
         self.interleave("(f) sign in", {"overread, POST /v1/sessions": lambda: self.sign_in(self.options.seconds),
                                         f"Argon2id alone, {cores} threads": alone})
 
+    def case_list(self):
+        return load.wrk(self.watch(), self.world.server.url, "get.lua", ["/v1/cases", self.options.connections],
+                        self.options.connections, self.options.seconds)
+
     def flood(self):
         self.world.reset()
-
-        def list_route():
-            return load.wrk(self.watch(), self.world.server.url, "get.lua", ["/v1/cases", self.options.connections],
-                            self.options.connections, self.options.seconds)
 
         def during():
             # Begins before and ends after what is measured.
             with concurrent.futures.ThreadPoolExecutor() as pool:
                 flood = pool.submit(self.sign_in, self.options.seconds + 2)
                 time.sleep(1)
-                measured = list_route()
+                measured = self.case_list()
                 flooded_by.append(flood.result().per_s)
                 return measured
 
         flooded_by = []
 
         alone, flooded = "overread, GET /v1/cases", "the same while people sign in"
-        self.interleave("(g) case list during a flood of sign-ins", {alone: list_route, flooded: during})
+        self.interleave("(g) case list during a flood of sign-ins", {alone: self.case_list, flooded: during})
         medians = self.rows[-1][1]
         self.notes.append(f"(g) p99 of the case list is {medians[flooded].p99 / medians[alone].p99:.2f} times what it is without the "
                           f"flood, of {self.options.connections} connections that sign in without a pause "
                           f"({statistics.median(flooded_by):.0f} a second).")
+
+    def renewals(self):
+        self.world.reset()
+        renewals = self.renewing = Renewals(self.world, self.options.renewals)
+        say(f"making {renewals.count} tenants who pay")
+        renewals.begin()
+        bursts = []
+
+        def during():
+            renewals.renew()
+            measured = load.wrk(self.watch(beside=renewals.standin.pid), self.world.server.url, "get.lua",
+                                ["/v1/cases", self.options.connections], self.options.connections, PATIENCE,
+                                during=lambda: bursts.append(renewals.burst()))
+            renewals.check()
+            return measured
+
+        alone, renewed = "overread, GET /v1/cases", f"the same while {renewals.count} tenants renew"
+        self.interleave("(h) case list during a burst of renewals", {alone: self.case_list, renewed: during})
+        medians = self.rows[-1][1]
+
+        def middle(name):
+            return statistics.median(getattr(one, name) for one in bursts)
+
+        self.notes += [
+            f"(h) p99 of the case list is {medians[renewed].p99 / medians[alone].p99:.2f} times what it is without them (aim: at most "
+            f"2), from the first webhook until the last was worked",
+            f"on. {renewals.count} renewals were {middle('count'):.0f} webhooks over {AT_ONCE} connections, taken in {middle('seconds'):.1f} s "
+            f"({middle('count') / middle('seconds'):.0f} a second, p50 {middle('p50_ms'):.1f} ms, p99 {middle('p99_ms'):.1f} ms, "
+            f"{middle('again'):.0f} sent again),",
+            f"all worked on after {middle('worked_on'):.1f} s; then the product had every new period. On the same cores the stand-in "
+            f"for Stripe took {middle('standin_cpu'):.1f} s of processor",
+            f"time, the sender {middle('cpu'):.1f} s; both count among the load, in the ratio by CPU."]
 
     # --- Words --------------------------------------------------------------------------------------------------------
 
@@ -303,7 +337,11 @@ class Bench:
         for process in self.started:
             process.terminate()
             process.wait(20)
-        self.world.destroy()
+        try:
+            self.world.destroy()
+        finally:
+            if self.renewing:
+                self.renewing.end()
 
 
 def number(value, digits):
@@ -341,15 +379,17 @@ NOTES = [
 def parse():
     parser = argparse.ArgumentParser(prog="ops/bench", add_help=False)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--only", default="abcdefg")
+    parser.add_argument("--only", default="abcdefgh")
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seconds", type=int)
     parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--renewals", type=int, default=1000)
     options = parser.parse_args()
     options.seconds = options.seconds or (2 if options.quick else 4)
     options.repetitions = options.repetitions or (1 if options.quick else 3)
-    if set(options.only) - set("abcdefg") or not 2 <= options.connections <= 100 or not 1 <= options.seconds <= 10:
-        parser.error("--only takes letters of abcdefg, --connections 2 to 100, --seconds 1 to 10")
+    if set(options.only) - set("abcdefgh") or not 2 <= options.connections <= 100 or not 1 <= options.seconds <= 10 \
+            or not 1 <= options.renewals <= 5000:
+        parser.error("--only takes letters of abcdefgh, --connections 2 to 100, --seconds 1 to 10, --renewals 1 to 5000")
     return options
 
 
@@ -358,8 +398,8 @@ def main():
     say("making a cluster, the demo library and some thousand readers")
     bench = Bench(options)
     try:
-        for letter, measure in zip("abcdefg", (bench.submissions, bench.lists, bench.images, bench.grades,
-                                              bench.reader_statistics, bench.sign_ins, bench.flood)):
+        for letter, measure in zip("abcdefgh", (bench.submissions, bench.lists, bench.images, bench.grades, bench.reader_statistics,
+                                               bench.sign_ins, bench.flood, bench.renewals)):
             if letter in options.only:
                 measure()
         print("\n".join([*bench.machine(), "", *bench.table(), "", *bench.explain()]))

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import resource
+import signal
 import statistics
 import subprocess
 from dataclasses import dataclass, field, fields
@@ -74,10 +75,11 @@ def peak_mib(pid):
 
 
 class Watch:
-    """Processor time and peak memory, of the server with its graders or workers, and of PostgreSQL, during a load."""
+    """Processor time and peak memory, of the server with its graders or workers, and of PostgreSQL, during a load. beside:
+    another process whose processor time is the load's."""
 
-    def __init__(self, server_pid, postmaster):
-        self.server, self.postmaster = server_pid, postmaster
+    def __init__(self, server_pid, postmaster, beside=None):
+        self.server, self.postmaster, self.beside = server_pid, postmaster, beside
 
     def _server_cpu(self):
         return sum(cpu_seconds(pid) for pid in family(self.server)) if self.server else 0
@@ -97,10 +99,9 @@ class Watch:
         self.machine_before = machine_cpu()
         return self
 
-    @staticmethod
-    def _loader_cpu():
+    def _loader_cpu(self):
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
+        return usage.ru_utime + usage.ru_stime + (cpu_seconds(self.beside) if self.beside else 0)
 
     def __exit__(self, *_):
         after = (self._server_cpu(), self._postgres_cpu(), self._loader_cpu())
@@ -118,20 +119,31 @@ class Watch:
                         **more)
 
 
-def run(command, seconds):
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=seconds + 60)
-    if result.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))[:300]}\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
-    return result.stdout
+def run(command, seconds, during=None):
+    """during: what is done meanwhile; the command is interrupted at its end, which has wrk stop and say what it measured."""
+    command = [str(part) for part in command]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            if during:
+                during()
+                process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=seconds + 60)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)[:300]}\n{out[-2000:]}{err[-2000:]}")
+    return out
 
 
 # --- The generators -------------------------------------------------------------------------------------------------------
 
-def wrk(watch, url, script, arguments, connections, seconds):
+def wrk(watch, url, script, arguments, connections, seconds, during=None):
+    """For so many seconds, or until during() is done."""
     threads = min(2, connections)
     with watch:
         said = run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", HERE / script,
-                    url, "--", *arguments], seconds)
+                    url, "--", *arguments], seconds, during)
     counted = json.loads(said.splitlines()[-1])
     if counted["refused"] or counted["broken"] or counted.get("beyond") or not counted["count"]:
         raise RuntimeError(f"{url} {script}: {counted}")
