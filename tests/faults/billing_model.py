@@ -222,7 +222,8 @@ class Model:
         kind, options, times = self.rng.choice(FETCH_FAULTS)
         self.note(f"    {kind} {options} {times}")
         self.faults.append(kind)
-        self.stripe.faults.add("GET", r"/v1/(checkout/sessions/|subscriptions/|events)", kind, times=times, **options)
+        path = r"/v1/subscriptions/" if kind in ("deleted", "old_version") else r"/v1/(checkout/sessions/|subscriptions/|events)"
+        self.stripe.faults.add("GET", path, kind, times=times, **options)
 
     def kill(self):
         """At the next request to Stripe, whoever makes it: before it is applied, or before it is answered; or at once."""
