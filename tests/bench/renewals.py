@@ -63,8 +63,7 @@ class Renewals:
         """The server learns of Stripe, which has nothing to tell yet; nor will it ask again by itself."""
         server = self.world.server
         server.stop()
-        server.config.update(stripe_key=self.key, stripe_url=self.url, stripe_webhook_secret=self.secret)
-        server._write_config()
+        server.configure(stripe_key=self.key, stripe_url=self.url, stripe_webhook_secret=self.secret)
         server.start()
         listing = "kind IN ('stripe_reconcile', 'stripe_nightly')"
         deadline = time.monotonic() + 60

@@ -73,12 +73,17 @@ class Server:
         if not key.exists():  # one for all servers of a cluster: they open each other's secrets
             key.write_text(secrets.token_hex(32) + "\n")
         self.config_file = self.folder / "overread.conf"
-        self.config_file.write_text("".join(f"{key} = {value}\n" for key, value in self.config.items()))
+        self.configure()
         self.process = None
         self.address = None  # what it said it listens on: "127.0.0.1:40321" or "unix:/..."
         self.lines = []      # of its standard error, since the first start
         self.mark = 0        # where the running test's lines begin
         self._new_line = threading.Condition()
+
+    def configure(self, **changes):
+        """What the next start goes by."""
+        self.config.update(changes)
+        self.config_file.write_text("".join(f"{key} = {value}\n" for key, value in self.config.items()))
 
     # --- Its life -----------------------------------------------------------------------------------------------
 
