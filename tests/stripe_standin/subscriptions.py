@@ -348,7 +348,7 @@ def _apply_update(store, subscription, fields, change, bill, behavior):
 
 
 def _due(store, subscription, change):
-    """What an invoice of the change would ask for now."""
+    """What an invoice of the change would ask for at this moment; nothing is kept."""
     lines = copy.deepcopy(store.side[subscription["id"]]["pending_lines"] + change.lines)
     return invoices.make_invoice(store, subscription, lines, "subscription_update", change.period)["amount_due"]
 
