@@ -186,6 +186,26 @@ void buffer_printf(struct buffer *b, const char *format, ...)
         b->p[b->len] = '\0';
 }
 
+size_t text_plain(const char *p, size_t len)
+{
+    const uint64_t ones = UINT64_MAX / 0xFF, tops = ones * 0x80;
+    size_t i = 0;
+    /* Eight bytes at a time. The top bit of a byte of x - ones (with ~x) is set where x is 0, or above such a byte. */
+    for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+        uint64_t w;
+        memcpy(&w, p + i, sizeof(w));
+        uint64_t quote = w ^ ones * '"', backslash = w ^ ones * '\\';
+        uint64_t found = (quote - ones) & ~quote;
+        found |= (backslash - ones) & ~backslash;
+        found |= ((w - ones * 0x20) & ~w) | w;
+        if (found & tops)
+            break;
+    }
+    while (i < len && (unsigned char)p[i] >= 0x20 && (unsigned char)p[i] < 0x80 && p[i] != '"' && p[i] != '\\')
+        i++;
+    return i;
+}
+
 /* Length of the UTF-8 sequence at p, 0 when it is not one (overlong, surrogate, beyond U+10FFFF, cut short).
  */
 size_t text_utf8_sequence(const unsigned char *p, size_t left)
@@ -249,11 +269,7 @@ void buffer_json_string(struct buffer *b, struct text t)
     const unsigned char *p = (const unsigned char *)t.p;
     size_t plain = 0; /* start of the run that can be copied as it is */
     buffer_add(b, "\"", 1);
-    for (size_t i = 0; i < t.len;) {
-        if (p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\') { /* most are such */
-            i++;
-            continue;
-        }
+    for (size_t i = 0; (i += text_plain(t.p + i, t.len - i)) < t.len;) {
         size_t len = text_utf8_sequence(p + i, t.len - i);
         if (len > 1) {
             i += len;

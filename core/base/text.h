@@ -24,6 +24,8 @@ int text_to_int64(struct text t, int64_t min, int64_t max, int64_t *ret);
 /* Finite decimal number, C locale, the whole text. 0 or -EINVAL. */
 int text_to_double(struct text t, double *ret);
 
+/* How many bytes from p on, of len at most, are ASCII that a JSON string holds as it is: no '"', no '\\', nothing below a blank. */
+size_t text_plain(const char *p, size_t len);
 /* Bytes of the UTF-8 sequence (RFC 3629) at p, of which left >= 1 can be read; 0 when it is none. */
 size_t text_utf8_sequence(const unsigned char *p, size_t left);
 

@@ -63,11 +63,7 @@ static bool take_string(struct cursor *at, struct text *ret)
         return false;
     const char *start = at->p;
 
-    while (at->p < at->end && *at->p != '"') {
-        if (*at->p >= 0x20 && *at->p < 0x7f && *at->p != '\\') { /* most are such */
-            at->p++;
-            continue;
-        }
+    while ((at->p += text_plain(at->p, (size_t)(at->end - at->p))) < at->end && *at->p != '"') {
         size_t left = (size_t)(at->end - at->p),
                len = *at->p == '\\' ? escape_len(at->p + 1, left - 1)
                                     : text_utf8_sequence((const unsigned char *)at->p, left);

@@ -4,22 +4,21 @@
 
 #define STRING_MAX 65536u
 
-bool host_utf8(const char *s)
+static bool utf8(const char *s, size_t len)
 {
-    const unsigned char *p = (const unsigned char *)s;
+    for (size_t i = 0; (i += text_plain(s + i, len - i)) < len;) {
+        size_t step = text_utf8_sequence((const unsigned char *)s + i, len - i);
 
-    while (*p) {
-        if (*p < 0x80) {
-            p++;
-            continue;
-        }
-        size_t len = text_utf8_sequence(p, 4); /* the NUL at the end stops one that is cut short */
-
-        if (len == 0)
+        if (step == 0)
             return false;
-        p += len;
+        i += step;
     }
     return true;
+}
+
+bool host_utf8(const char *s)
+{
+    return utf8(s, strlen(s));
 }
 
 bool host_pointer_syntax(const char *pointer)
@@ -91,7 +90,8 @@ static bool good_string(const char *s, bool required)
 {
     if (!s)
         return !required;
-    return (!required || s[0]) && strnlen(s, STRING_MAX) < STRING_MAX && host_utf8(s);
+    size_t len = strnlen(s, STRING_MAX);
+    return (!required || len > 0) && len < STRING_MAX && utf8(s, len);
 }
 
 static int compare_code(const void *key, const void *element)

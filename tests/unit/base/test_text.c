@@ -134,6 +134,25 @@ static void assert_quoted(struct text t, const char *want)
     buffer_finish(&b);
 }
 
+/* At every place of a text longer than a word of the machine, each byte there is. */
+static void a_plain_run_ends_at_each_byte_that_is_not_plain(void **state)
+{
+    char text[21];
+    (void)state;
+    for (size_t len = 0; len <= sizeof(text); len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (int c = 0; c < 256; c++) {
+                bool plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+                memset(text, at % 2 ? '~' : ' ', len);
+                text[at] = (char)c;
+                assert_int_equal(text_plain(text, len), plain ? len : at);
+            }
+        }
+        memset(text, 'x', len);
+        assert_int_equal(text_plain(text, len), len);
+    }
+}
+
 static void json_strings_escape_what_must_be(void **state)
 {
     (void)state;
@@ -167,6 +186,7 @@ int main(void)
         cmocka_unit_test(a_buffer_grows_up_to_its_maximum_and_no_further),
         cmocka_unit_test(a_failed_buffer_takes_nothing_more),
         cmocka_unit_test(printing_into_a_buffer_never_exceeds_it),
+        cmocka_unit_test(a_plain_run_ends_at_each_byte_that_is_not_plain),
         cmocka_unit_test(json_strings_escape_what_must_be),
         cmocka_unit_test(bytes_that_are_not_utf8_become_the_replacement_character),
     };
