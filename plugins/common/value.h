@@ -14,7 +14,8 @@ static inline const overread_value *value_member(const overread_value *object, c
     if (!object || object->type != OVERREAD_OBJECT)
         return NULL;
     for (uint32_t i = 0; i < object->count; i++) {
-        if (strcmp(object->as.members[i].name, name) == 0)
+        const char *own = object->as.members[i].name;
+        if (own[0] == name[0] && strcmp(own, name) == 0)
             return &object->as.members[i].value;
     }
     return NULL;
