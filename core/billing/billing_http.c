@@ -80,12 +80,16 @@ static int fiber_fn payer_scope(struct http_request *req, struct db_scope *ret, 
     return identity_scope(req, ret, err) < 0 ? -1 : throttle_take(req, ret, keys, err);
 }
 
+/* The same request is the same method, target and body: another subscription's change is another one. */
 static int key_from(struct http_request *req, struct intent_key *ret, struct error *err)
 {
+    const struct text parts[] = {http_method(req), http_target(req), http_body(req)};
+    uint8_t hashes[3][SHA256_SIZE];
     char *sha = arena_alloc(http_arena(req), SHA256_HEX_SIZE);
-    struct text body = http_body(req);
-    crypto_sha256_hex(body.p, body.len, sha);
-    ret->body_sha256 = sha;
+    for (size_t i = 0; i < 3; i++)
+        crypto_sha256(parts[i].p, parts[i].len, hashes[i]);
+    crypto_sha256_hex(hashes, sizeof(hashes), sha);
+    ret->request_sha256 = sha;
     return http_idempotency_key(req, &ret->key, err);
 }
 
@@ -479,7 +483,7 @@ static void organisation_post(struct http_request *req)
     } else if (strspn(slug, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(slug) || slug[0] == '-' || slug[strlen(slug) - 1] == '-') {
         error_set(&err, ERROR_UNPROCESSABLE, "field_invalid", "/slug", "slug is small letters, digits and hyphens: st-elsewhere.");
         http_reply_error(req, &err);
-    } else if (db_run(&scope, sql_organisation_create, (const char *const[]){id, slug, name, key.key, key.body_sha256}, &res, &err) < 0) {
+    } else if (db_run(&scope, sql_organisation_create, (const char *const[]){id, slug, name, key.key, key.request_sha256}, &res, &err) < 0) {
         http_reply_error(req, &err);
     } else {
         http_reply_json(req, 201, db_text(res, 0, 0));

@@ -127,7 +127,7 @@ static int fiber_fn write_down(struct db_scope *scope, const struct intent *i, c
         json_object_set_new(json, "seats_after", json_integer(i->seats_after));
     if (i->terms)
         json_object_set(json, "terms", i->terms);
-    const char *const params[] = {json_render(scope->arena, json).p, key ? key->key : NULL, key ? key->body_sha256 : NULL};
+    const char *const params[] = {json_render(scope->arena, json).p, key ? key->key : NULL, key ? key->request_sha256 : NULL};
     json_decref(json);
     return db_run(scope, sql_intent_open, params, NULL, err);
 }
@@ -138,7 +138,7 @@ int fiber_fn intent_repeated(struct db_scope *scope, const struct intent_key *ke
     *ret = NULL;
     if (!key->key)
         return 0;
-    if (db_run(scope, sql_intent_repeated, (const char *const[]){key->key, key->body_sha256}, &res, err) < 0)
+    if (db_run(scope, sql_intent_repeated, (const char *const[]){key->key, key->request_sha256}, &res, err) < 0)
         return -1;
     if (!db_is_null(res, 0, 0))
         *ret = db_string(res, 0, 0);

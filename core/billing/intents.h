@@ -6,10 +6,10 @@
 #include "billing/stripe.h"
 #include "db/db.h"
 
-/* Who repeats a request shows the same key with the same body. */
+/* Who repeats a request shows the same key with the same method, target and body. */
 struct intent_key {
     const char *key; /* NULL: none was sent */
-    const char *body_sha256;
+    const char *request_sha256;
 };
 
 struct intent {

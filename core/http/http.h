@@ -29,6 +29,7 @@ struct http_route {
 struct arena *http_arena(struct http_request *req); /* goes with the request */
 const struct http_route *http_route(const struct http_request *req);
 struct text http_method(const struct http_request *req);
+struct text http_target(const struct http_request *req); /* path and query, as they were asked for */
 struct text http_path_param(const struct http_request *req, const char *name); /* percent-decoded */
 /* Decoded query parameter; false when absent. Parameters that occur twice, and ones that no http_query_only
  * names, are errors. */

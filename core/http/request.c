@@ -359,6 +359,11 @@ struct text http_method(const struct http_request *req)
     return req->method;
 }
 
+struct text http_target(const struct http_request *req)
+{
+    return req->target;
+}
+
 bool request_is_head(const struct http_request *req)
 {
     return text_is(req->method, "HEAD");

@@ -4,24 +4,7 @@
 #include "identity/identity.h"
 #include "reading/reading_sql.h"
 
-enum { OPEN_BODY_MAX = 4096, KEY_MAX = 255 };
-
-static int idempotency_key(struct http_request *req, const char **ret, struct error *err)
-{
-    struct text key;
-    *ret = NULL;
-    if (!http_header(req, "idempotency-key", &key))
-        return 0;
-    if (key.len < 1 || key.len > KEY_MAX)
-        return error_set(err, ERROR_UNPROCESSABLE, "bad_idempotency_key", "Idempotency-Key",
-                         "A key has 1 to %d characters.", KEY_MAX);
-    for (size_t i = 0; i < key.len; i++)
-        if (key.p[i] < ' ' || key.p[i] > '~')
-            return error_set(err, ERROR_UNPROCESSABLE, "bad_idempotency_key", "Idempotency-Key",
-                             "A key is printable ASCII.");
-    *ret = arena_copy(http_arena(req), key.p, key.len);
-    return 0;
-}
+enum { OPEN_BODY_MAX = 4096 };
 
 static int show(struct http_request *req, struct db_scope *scope, int status, const char *id, struct error *err)
 {
@@ -44,7 +27,7 @@ static void read_open(struct http_request *req)
     bool is_new;
     if (identity_scope(req, &scope, &err) < 0 || http_body_json(req, &body, &err) < 0 ||
         json_object_only(body, &err, "case", NULL) < 0 || json_get_uuid(body, "case", true, &case_id, &err) < 0 ||
-        idempotency_key(req, &key, &err) < 0 || reading_open(&scope, case_id, key, &id, &is_new, &err) < 0 ||
+        http_idempotency_key(req, &key, &err) < 0 || reading_open(&scope, case_id, key, &id, &is_new, &err) < 0 ||
         show(req, &scope, is_new ? 201 : 200, id, &err) < 0)
         http_reply_error(req, &err);
 }

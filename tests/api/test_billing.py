@@ -1,5 +1,7 @@
 """A trainee and a trust from the price list to a paid subscription and back, by API alone."""
 
+import uuid
+
 import pytest
 
 from support.reads import assert_problem, open_read
@@ -231,6 +233,14 @@ def test_a_repeated_order_with_the_same_key_buys_once(shop):
     assert first.status_code == 201 and again.status_code == 200 and first.json() == again.json()
     assert_problem(shop.by_invoice(boss, 8, headers=key), 422, "idempotency_key_reused", "Idempotency-Key")
     assert len(shop.stripe.all("subscription")) == 1
+
+
+def test_a_key_stands_for_its_target_too(shop):
+    boss = shop.trust()
+    mine, key = shop.by_invoice(boss, 7).json(), {"Idempotency-Key": "nine"}
+    change = {"json": {"seats": 9}, "headers": key}
+    assert boss.patch(f"/v1/billing/subscriptions/{mine['id']}", **change).json()["seats"] == 9
+    assert_problem(boss.patch(f"/v1/billing/subscriptions/{uuid.uuid4()}", **change), 422, "idempotency_key_reused", "Idempotency-Key")
 
 
 def test_what_is_under_way_stops_a_second_change_and_comes_to_an_end(shop, pg):
