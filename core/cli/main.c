@@ -131,5 +131,9 @@ int main(int argc, char **argv)
     struct cli cli = {.config = &config, .arena = arena_create()};
     int status = run(&cli, argc - first, argv + first);
     arena_destroy(cli.arena);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) { /* what was asked for has not come out */
+        fputs("overread: standard output cannot be written\n", stderr);
+        return 1;
+    }
     return status;
 }

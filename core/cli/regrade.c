@@ -1,6 +1,8 @@
 #include "cli/cli.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "grading/grading.h"
@@ -47,6 +49,16 @@ static int write_grades(struct regrade *regrade, struct error *err)
     return 0;
 }
 
+/* Whoever is at a terminal is asked; a script that did not want it written would have said --dry-run. */
+static bool told_to_write(bool yes)
+{
+    char answer[8];
+    if (yes || !isatty(STDIN_FILENO))
+        return true;
+    fprintf(stderr, "overread: write these grades? [y/N] ");
+    return fgets(answer, sizeof(answer), stdin) && (strcmp(answer, "y\n") == 0 || strcmp(answer, "yes\n") == 0);
+}
+
 /* The impact comes first; who goes on with an unfinished run has seen it. */
 static int run(struct regrade *regrade, bool dry_run, bool yes, struct error *err)
 {
@@ -57,10 +69,9 @@ static int run(struct regrade *regrade, bool dry_run, bool yes, struct error *er
         return -1;
     if (dry_run)
         return 0;
-    if (yes)
+    if (told_to_write(yes))
         return write_grades(regrade, err);
-    fprintf(stderr, "overread: nothing was written%s; --yes writes it\n",
-            unfinished ? " now, and a run that was begun has not come to its end" : "");
+    fprintf(stderr, "overread: nothing was written%s\n", unfinished ? " now, and a run that was begun has not come to its end" : "");
     return 0;
 }
 

@@ -2,6 +2,7 @@
 goes on where it was."""
 import json
 import math
+import os
 import random
 import shutil
 import signal
@@ -100,15 +101,26 @@ class Place:
         return [OVERREAD, "--config", self.server.config_file, "regrade", "--plugin", "prostate_mri", *map(str, arguments)]
 
     def regrade(self, *arguments, check=True):
-        result = subprocess.run(self.command(*arguments), env=environment(), capture_output=True, text=True, timeout=300)
+        result = subprocess.run(self.command(*arguments), env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                timeout=300)
         if check:
             assert result.returncode == 0, result.stdout + result.stderr
             return [json.loads(line) for line in result.stdout.splitlines()]
         return result
 
+    def at_terminal(self, answer, *arguments):
+        ours, theirs = os.openpty()
+        try:
+            os.write(ours, answer.encode() + b"\n")
+            return subprocess.run(self.command(*arguments), env=environment(), stdin=theirs, capture_output=True, text=True,
+                                  timeout=300)
+        finally:
+            os.close(ours)
+            os.close(theirs)
+
     def start(self, *arguments):
-        return subprocess.Popen(self.command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True)
+        return subprocess.Popen(self.command(*arguments), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
 
     def read(self, person, bits, attempt=1, state="graded", case=0, correct=None):
         """A read as it stands after its first grade, or before it."""
@@ -228,8 +240,8 @@ def test_a_dry_run_says_what_would_change_and_writes_nothing(place, people):
                         "wrong_to_right": 2, "people": 2} for line in tenants)
     assert in_all == {"total": True, "tenants": 2, "reads": 16, "unchanged": 4, "changed": 12, "refused": 0,
                       "right_to_wrong": 8, "wrong_to_right": 4, "people": 4}
-    shown = place.regrade("--tenant", people[0].tenant.slug, check=False)
-    assert shown.returncode == 0 and "nothing was written; --yes writes it" in shown.stderr
+    shown = place.at_terminal("n", "--tenant", people[0].tenant.slug)
+    assert shown.returncode == 0 and "[y/N]" in shown.stderr and "nothing was written" in shown.stderr
     assert total(map(json.loads, shown.stdout.splitlines()))["reads"] == 8
     assert before == (place.query("SELECT * FROM grades"), place.query("SELECT * FROM standings ORDER BY 1, 2"))
     assert place.query("SELECT count(*) FROM regrade_runs") == [(1,)]
@@ -251,6 +263,16 @@ def test_a_run_writes_revisions_keeps_the_old_ones_and_is_recorded_for_each_tena
     detail = recorded[-1][1]
     assert (detail["plugin"], detail["plugin_version"], detail["rules_revision"]) == ("prostate_mri", "2.0.0", 2)
     assert (detail["reads"], detail["revised"], detail["right_to_wrong"], detail["wrong_to_right"]) == (1, 1, 1, 0)
+
+
+def test_whoever_is_at_a_terminal_is_asked_and_a_script_is_not(place, people):
+    read = place.read(people[0], 1)
+    *_, impact, done = place.regrade()
+    assert impact["changed"] == done["revised"] == 1
+    place.install(2)
+    told = place.at_terminal("y")
+    assert told.returncode == 0 and json.loads(told.stdout.splitlines()[-1])["right_to_wrong"] == 1
+    assert place.revisions() == {read: 3}
 
 
 def test_what_comes_out_the_same_gets_no_revision_and_is_not_looked_at_again(place, people):

@@ -50,7 +50,7 @@ class Person:
         made = server.cli_json("person", "add", "--tenant", self.tenant.slug, "--email", self.email, "--name", self.name,
                                "--role", self.roles, "--password-stdin", stdin=self.password + "\n")["person"]
         if self.password == _word:
-            _hash = server.pg.query("SELECT phc FROM passwords WHERE person_id = %s", (made,))[0][0]
+            _hash, = as_operator(server, ("password_get", made))[0]
         return made
 
     def _put(self):
