@@ -226,6 +226,29 @@ def test_seats_never_go_below_those_in_use_or_held(shop):
     assert_problem(shop.by_invoice(boss, 2), 409, "already_subscribed")
 
 
+def test_a_trust_has_the_seats_of_its_smallest_plan(shop, demo_cases):
+    """Because everybody in it opens everything: else one seat of the dear plan would open it for all."""
+    boss = shop.trust()
+
+    def bought():
+        return boss.get("/v1/tenant").json()["seats"]["bought"]
+
+    many = shop.by_invoice(boss, 50, plan="trust-breast").json()
+    assert bought() == 50
+    few = shop.by_invoice(boss, 2, plan="trust-prostate").json()
+    assert (few["seats"], bought()) == (2, 2)
+    for n, expected in ((0, 201), (1, 201), (2, 409)):
+        invited = boss.post("/v1/tenant/invitations", json={"email": f"n{n}-{boss.slug}@example.org", "name": "N", "roles": ["trainee"]})
+        assert invited.status_code == expected, invited.text
+    assert_problem(boss.patch(f"/v1/billing/subscriptions/{few['id']}", json={"seats": 1}), 409, "seats_in_use", "/seats")
+    assert boss.patch(f"/v1/billing/subscriptions/{many['id']}", json={"seats": 3}).json()["seats"] == 3 and bought() == 2
+    assert boss.patch(f"/v1/billing/subscriptions/{few['id']}", json={"seats": 10}).json()["seats"] == 10 and bought() == 3
+    shop.server.cli("subscription", "grant", "--tenant", boss.slug, "--seats", "4", "--until", "infinity", "--modalities", "prostate_mri",
+                    "--reason", "a course")
+    assert bought() == 3
+    assert boss.patch(f"/v1/billing/subscriptions/{many['id']}", json={"seats": 20}).json()["seats"] == 20 and bought() == 10 + 4
+
+
 def test_a_repeated_order_with_the_same_key_buys_once(shop):
     boss = shop.trust()
     key = {"Idempotency-Key": "order-1"}
