@@ -104,7 +104,7 @@ static void render_table(struct render *r, const char *path, const char *name,
 }
 
 static void note_small_sample(struct render *r, const char *name, const char *what, size_t positive,
-                              size_t negative)
+                              size_t negative, const char *advice)
 {
     char words[160];
 
@@ -112,8 +112,8 @@ static void note_small_sample(struct render *r, const char *name, const char *wh
         return;
     (void)snprintf(
         words, sizeof(words),
-        "small sample: %zu %s, %zu positive and %zu negative; read the intervals, not the percentages",
-        positive + negative, what, positive, negative);
+        "small sample: %zu %s, %zu positive and %zu negative; %s",
+        positive + negative, what, positive, negative, advice);
     add_reason(&r->notes, "", name, words);
 }
 
@@ -144,7 +144,8 @@ void stats_reads_render(struct buffer *out, const struct stats_reads *reads)
         (void)snprintf(words, sizeof(words), "over the %zu reads of cases with a reference category", reads->referenced);
         add_reason(&r.notes, "", "kappa_quadratic", words);
     }
-    note_small_sample(&r, "n", "reads", reads->auroc.positive, reads->auroc.negative);
+    note_small_sample(&r, "n", "reads", reads->auroc.positive, reads->auroc.negative,
+                      "read the intervals, not the percentages");
     if (reads->auroc.ci_collapsed)
         add_reason(
             &r.notes, "/auroc", "ci95",
@@ -185,7 +186,8 @@ void stats_lesions_render(struct buffer *out, const struct stats_lesions *lesion
     render_number(&r, "", "score", lesions->score);
     buffer_puts(out, ",");
     render_froc(&r, lesions);
-    note_small_sample(&r, "cases", "cases", lesions->positive_cases, lesions->negative_cases);
+    note_small_sample(&r, "cases", "cases", lesions->positive_cases, lesions->negative_cases,
+                      "a case more may move the numbers much");
     render_end(&r);
 }
 

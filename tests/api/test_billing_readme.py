@@ -2,7 +2,6 @@
 Stripe are those of the stand-in, which runs as the README says."""
 import itertools
 import json
-import os
 import re
 import shlex
 import socket
@@ -14,51 +13,16 @@ import pytest
 
 from support import cases as case_folders
 from support.accounts import address
-from support.server import OVERREAD, ROOT, Server
+from support.readme import Shell, commands
+from support.server import ROOT, Server
 
-MARK = "\x1edone "
 _numbers = itertools.count(1)
-
-
-def commands(heading):
-    """The blocks of commands below a heading of the README, without their indentation."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## )", text, re.M | re.S)[1]
-    blocks = re.findall(r"(?:^    .*\n)+", section, re.M)
-    return [re.sub(r"^    ", "", block, flags=re.M) for block in blocks]
 
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-class Shell:
-    """One that keeps its variables from one block to the next, as a reader's does."""
-
-    def __init__(self, folder, **variables):
-        (folder / ".curlrc").write_text("max-time = 120\n")  # nothing hangs for ever
-        self.process = subprocess.Popen(["bash", "--noprofile", "--norc", "-o", "pipefail"], cwd=folder, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        env={**os.environ, "no_proxy": "*", "CURL_HOME": str(folder), **variables})
-
-    def run(self, block):
-        """Its output, a string a line. Fails when the last command has."""
-        self.process.stdin.write(f"{block}\nprintf '\\n{MARK}%s\\n' $?\n")
-        self.process.stdin.flush()
-        lines = []
-        for line in self.process.stdout:
-            if line.startswith(MARK):
-                assert line == MARK + "0\n", (block, lines)
-                return [one for one in lines if one]
-            lines.append(line.rstrip("\n"))
-        raise AssertionError(f"the shell ended: {block}\n{lines}")
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(30)
-        self.process.stdout.close()
 
 
 class StandIn:
@@ -113,7 +77,7 @@ def walk(shop, mailbox, tmp_path):
     """A shell in which the plans are on sale, and of somebody who has signed up: $A is the session, $CASE a case. And the stand-in."""
     server, standin = shop
     shell = Shell(tmp_path, U=server.url)
-    shell.run(f'overread() {{ {shlex.quote(str(OVERREAD))} --config {shlex.quote(str(server.config_file))} "$@"; }}')
+    shell.overread(server.config_file)
     shell.run(commands("Subscriptions")[0])
     up, verify, sign_in = commands("Signing up")[0].splitlines()
     email = address("reader")

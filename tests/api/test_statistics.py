@@ -5,12 +5,15 @@ import json
 import math
 import random
 import statistics
+import subprocess
 import uuid
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from support.readme import Shell, commands
 from support.reads import assert_problem, open_read, read_case, submit, truth_as_answer, unknown_id
 from support.reference import reference
+from support.server import OVERREAD, environment
 
 Z = 1.959963984540054
 FOUND, MISSED, ASIDE = {"lesion_found", "lesion_dismissed"}, {"lesion_missed", "mislocalised"}, {"duplicate_mark"}
@@ -189,6 +192,27 @@ def test_statistics_of_real_reads_equal_overread_stats_on_their_feedback(tenant,
     assert (shown["modality"], shown["window"], shown["from"], shown["to"]) == ("prostate_mri", "all", None, None)
     assert shown["stratum"] is None and shown["strata"] is None
     assert_same(server, shown["all"], reads)
+
+
+def test_the_readmes_files_of_a_researcher(server, tmp_path):
+    block, = commands("Reader statistics")
+    shell = Shell(tmp_path)
+    shell.overread(server.config_file)
+    try:
+        reads, lesions = shell.run("\n".join(block.splitlines()[:2])), shell.run("\n".join(block.splitlines()[2:]))
+    finally:
+        shell.close()
+    assert json.loads(reads[0]) == pytest.approx(7.5 / 9) and json.loads(reads[1])["k"] == 2 and 0.9 < json.loads(reads[2]) < 0.91
+    assert [json.loads(line) for line in lesions[:3]] == [1, 1, 1] and len(json.loads(lesions[3])) == 3
+
+
+def test_a_result_that_cannot_be_written_is_no_success(server, tmp_path):
+    path = tmp_path / "reads.json"
+    path.write_text('{"truth":[0,1],"score":[1,5]}')
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        result = subprocess.run([OVERREAD, "--config", server.config_file, "stats", path], env=environment(), stdout=full,
+                                stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert result.returncode == 1 and "cannot be written" in result.stderr
 
 
 def test_statistics_of_random_histories_equal_a_recomputation_in_every_window(tenant, client, pg, cases, server):
