@@ -12,28 +12,12 @@
 enum { PATH_SIZE = 1024 };
 
 /* The group under test. */
-static const char *golden_plugin;
 static const struct expectation *expectations;
 static size_t expectation_count;
-static struct bench *bench;
-
-static int open_bench(void **state)
-{
-    (void)state;
-    bench = bench_open(golden_plugin, UINT64_C(32) << 20);
-    return 0;
-}
-
-static int close_bench(void **state)
-{
-    (void)state;
-    bench_close(bench);
-    return 0;
-}
 
 static void path_of(char path[PATH_SIZE], const char *name, const char *file)
 {
-    snprintf(path, PATH_SIZE, PLUGIN_SOURCE_DIR "/%s/golden/%s/%s.json", golden_plugin, name, file);
+    snprintf(path, PATH_SIZE, PLUGIN_SOURCE_DIR "/" PLUGIN "/golden/%s/%s.json", name, file);
 }
 
 static json_t *load(const char *name, const char *file)
@@ -49,17 +33,10 @@ static json_t *load(const char *name, const char *file)
 
 static json_t *load_manifest(void)
 {
-    char path[PATH_SIZE];
-    snprintf(path, sizeof(path), PLUGIN_SOURCE_DIR "/%s/manifest.json", golden_plugin);
-    json_t *manifest = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    json_t *manifest =
+        json_load_file(PLUGIN_SOURCE_DIR "/" PLUGIN "/manifest.json", JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(manifest);
     return manifest;
-}
-
-static int64_t milli(const json_t *grade, const char *name)
-{
-    double value = json_number_value(json_object_get(grade, name)) * 1000;
-    return (int64_t)(value < 0 ? value - 0.5 : value + 0.5);
 }
 
 static void the_findings_points_add_up(const json_t *grade, const char *name)
@@ -69,20 +46,20 @@ static void the_findings_points_add_up(const json_t *grade, const char *name)
     int64_t points = 0, max_points = 0;
     json_array_foreach(json_object_get(grade, "findings"), i, finding)
     {
-        points += milli(finding, "points");
-        max_points += milli(finding, "max_points");
+        points += grade_milli(finding, "points");
+        max_points += grade_milli(finding, "max_points");
     }
-    if (points != milli(grade, "points") || max_points != milli(grade, "max_points"))
+    if (points != grade_milli(grade, "points") || max_points != grade_milli(grade, "max_points"))
         fail_msg("%s: the findings' points do not add up", name);
 }
 
 static void check_by_hand(const struct expectation *expected, const json_t *grade)
 {
     bool correct = json_is_true(json_object_get(grade, "correct"));
-    if (milli(grade, "points") != expected->points || milli(grade, "max_points") != expected->max_points ||
-        correct != expected->correct)
-        fail_msg("%s: %lld of %lld, correct %d", expected->name, (long long)milli(grade, "points"),
-                 (long long)milli(grade, "max_points"), correct);
+    if (grade_milli(grade, "points") != expected->points ||
+        grade_milli(grade, "max_points") != expected->max_points || correct != expected->correct)
+        fail_msg("%s: %lld of %lld, correct %d", expected->name, (long long)grade_milli(grade, "points"),
+                 (long long)grade_milli(grade, "max_points"), correct);
     for (int i = 0; i < GOLDEN_CODES && expected->codes[i]; i++) {
         if (!grade_finding(grade, expected->codes[i]))
             fail_msg("%s: no finding %s", expected->name, expected->codes[i]);
@@ -108,7 +85,7 @@ static void each_golden_case_is_graded_as_expected(void **state)
     for (size_t i = 0; i < expectation_count; i++) {
         const char *name = expectations[i].name;
         json_t *config = load(name, "config"), *truth = load(name, "truth"), *answer = load(name, "answer");
-        json_t *grade = bench_grade(bench, config, truth, answer);
+        json_t *grade = bench_grade(config, truth, answer);
         check_by_hand(&expectations[i], grade);
         check_every_byte(name, grade);
         json_decref(grade);
@@ -167,10 +144,8 @@ static void each_golden_file_is_valid_by_its_schema(void **state)
 static void no_golden_case_lies_there_unread(void **state)
 {
     size_t folders = 0;
-    char path[PATH_SIZE];
     (void)state;
-    snprintf(path, sizeof(path), PLUGIN_SOURCE_DIR "/%s/golden", golden_plugin);
-    DIR *golden = opendir(path);
+    DIR *golden = opendir(PLUGIN_SOURCE_DIR "/" PLUGIN "/golden");
     assert_non_null(golden);
     for (struct dirent *entry = readdir(golden); entry; entry = readdir(golden))
         folders += entry->d_name[0] != '.';
@@ -235,7 +210,7 @@ static void each_error_names_the_rule_that_decided_and_what_to_look_at_again(voi
     assert_true(errors > 0);
 }
 
-int golden_run(const char *plugin, const struct expectation *table, size_t count)
+int golden_run(const struct expectation *table, size_t count)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_golden_case_is_graded_as_expected),
@@ -245,8 +220,7 @@ int golden_run(const char *plugin, const struct expectation *table, size_t count
         cmocka_unit_test(each_code_of_the_manifest_is_in_a_golden_case),
         cmocka_unit_test(each_error_names_the_rule_that_decided_and_what_to_look_at_again),
     };
-    golden_plugin = plugin;
     expectations = table;
     expectation_count = count;
-    return cmocka_run_group_tests(tests, open_bench, close_bench);
+    return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

@@ -1,4 +1,4 @@
-/* plugins/<id>/golden/<case>/{config,truth,answer,expected}.json. expected.json holds every byte of the
+/* plugins/PLUGIN/golden/<case>/{config,truth,answer,expected}.json. expected.json holds every byte of the
  * grade; the table of expectations holds what was worked out by hand, so that a rewritten expectation cannot
  * hide a wrong rule. OVERREAD_GOLDEN_WRITE=1 rewrites expected.json after a change that is meant: read the
  * difference before committing. */
@@ -17,7 +17,7 @@ struct expectation {
     const char *codes[GOLDEN_CODES]; /* among the findings */
 };
 
-/* Runs the plugin's golden cases as a cmocka group; returns the number of failed tests, for main. */
-int golden_run(const char *plugin, const struct expectation *expectations, size_t count);
+/* Runs the golden cases of PLUGIN as a cmocka group; returns the number of failed tests, for main. */
+int golden_run(const struct expectation *expectations, size_t count);
 
 #endif

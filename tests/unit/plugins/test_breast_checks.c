@@ -3,7 +3,6 @@
 #include "support.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <string.h>
 #include <cmocka.h>
 
 #define VIEW "{\"size_mm\":[180,240],\"pixels\":[300,400]}"
@@ -21,49 +20,16 @@
     ",\"malignant\":" malignant ",\"views\":{\"CC\":{\"position\":" place ",\"semi_axes\":[5,5]}}}"
 #define TRUTH(malignant, recall, breasts, findings)                                                          \
     "{\"malignant\":" malignant ",\"recall\":" recall ",\"breasts\":" breasts ",\"findings\":[" findings "]" \
-                                                                                                         "}"
-
-static struct bench *bench;
-
-static int open_bench(void **state)
-{
-    (void)state;
-    bench = bench_open("breast_mammo", UINT64_C(32) << 20);
-    return 0;
-}
-
-static int close_bench(void **state)
-{
-    (void)state;
-    bench_close(bench);
-    return 0;
-}
-
-/* pointer NULL: it must pass. */
-static void expect(enum host_op op, const char *config, const char *json, const char *pointer,
-                   const char *words)
-{
-    bool truth = op == HOST_CHECK_TRUTH;
-    const struct host_result *result = bench_run(bench, op, config, truth ? json : NULL, truth ? NULL : json);
-    if (!pointer) {
-        if (result->status != HOST_OK)
-            fail_msg("refused at %s: %s", result->pointer, result->text.p ? result->text.p : "");
-        return;
-    }
-    assert_int_equal(result->status, HOST_REFUSED);
-    assert_string_equal(result->pointer, pointer);
-    if (!strstr(result->text.p, words))
-        fail_msg("\"%s\" does not say \"%s\"", result->text.p, words);
-}
+    "}"
 
 static void answer_is(const char *answer, const char *pointer, const char *words)
 {
-    expect(HOST_CHECK_ANSWER, CONFIG, answer, pointer, words);
+    bench_check(HOST_CHECK_ANSWER, CONFIG, answer, pointer, words);
 }
 
 static void truth_is(const char *truth, const char *pointer, const char *words)
 {
-    expect(HOST_CHECK_TRUTH, CONFIG, truth, pointer, words);
+    bench_check(HOST_CHECK_TRUTH, CONFIG, truth, pointer, words);
 }
 
 static void a_mark_within_its_image_passes_and_its_edge_counts_as_within(void **state)
@@ -87,10 +53,10 @@ static void a_view_or_a_breast_that_the_case_does_not_show_is_refused(void **sta
     (void)state;
     answer_is(ANSWER(BOTH("1", "4"), MARK("R", "\"MLO\":[60,90]")), "/findings/0/positions/MLO",
               "no MLO view of the right breast");
-    expect(HOST_CHECK_ANSWER, ONE_BREAST, ANSWER("{\"R\":{\"birads\":1}}", MARK("L", "\"CC\":[60,90]")),
-           "/findings/0/laterality", "no image of the left breast");
-    expect(HOST_CHECK_ANSWER, ONE_BREAST, ANSWER(BOTH("1", "1"), ""), "/breasts/L",
-           "no image of the left breast");
+    bench_check(HOST_CHECK_ANSWER, ONE_BREAST, ANSWER("{\"R\":{\"birads\":1}}", MARK("L", "\"CC\":[60,90]")),
+                "/findings/0/laterality", "no image of the left breast");
+    bench_check(HOST_CHECK_ANSWER, ONE_BREAST, ANSWER(BOTH("1", "1"), ""), "/breasts/L",
+                "no image of the left breast");
     answer_is(ANSWER("{\"R\":{\"birads\":1}}", ""), "/breasts", "left breast is missing");
 }
 
@@ -155,8 +121,8 @@ static void findings_of_the_truth_have_names_and_places_of_their_own(void **stat
 static void pixels_must_be_square(void **state)
 {
     (void)state;
-    expect(HOST_CHECK_TRUTH, CONFIG_OF("\"R\":{\"CC\":{\"size_mm\":[180,240],\"pixels\":[300,300]}}"),
-           TRUTH("false", "false", "{\"R\":{\"birads\":1}}", ""), "", "must be square");
+    bench_check(HOST_CHECK_TRUTH, CONFIG_OF("\"R\":{\"CC\":{\"size_mm\":[180,240],\"pixels\":[300,300]}}"),
+                TRUTH("false", "false", "{\"R\":{\"birads\":1}}", ""), "", "must be square");
 }
 
 int main(void)
@@ -172,5 +138,5 @@ int main(void)
         cmocka_unit_test(findings_of_the_truth_have_names_and_places_of_their_own),
         cmocka_unit_test(pixels_must_be_square),
     };
-    return cmocka_run_group_tests(tests, open_bench, close_bench);
+    return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

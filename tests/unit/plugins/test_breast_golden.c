@@ -61,5 +61,5 @@ static const struct expectation expectations[] = {
 
 int main(void)
 {
-    return golden_run("breast_mammo", expectations, sizeof(expectations) / sizeof(expectations[0]));
+    return golden_run(expectations, sizeof(expectations) / sizeof(expectations[0]));
 }

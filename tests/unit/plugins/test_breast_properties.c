@@ -1,44 +1,13 @@
-/* What mammography's grades promise whatever the case: seeded random truths and answers. OVERREAD_SEED
- * repeats a run. */
-#include "support.h"
-#include <fenv.h>
-#include <locale.h>
+/* What mammography's grades promise whatever the case. */
+#include "properties.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "breast_mammo/birads.h"
 
-enum { TRUTHS = 300, FINDINGS_MAX = 5, MARKS_MAX = 7, WIDTH = 180, HEIGHT = 240, TEXT_SIZE = 65536 };
-
-static struct bench *bench;
-static uint64_t random_state;
-
-static int open_bench(void **state)
-{
-    const char *seed = getenv("OVERREAD_SEED");
-    (void)state;
-    random_state = seed ? strtoull(seed, NULL, 10) | 1 : 88172645463325252;
-    bench = bench_open("breast_mammo", UINT64_C(32) << 20);
-    return 0;
-}
-
-static int close_bench(void **state)
-{
-    (void)state;
-    bench_close(bench);
-    return 0;
-}
-
-static int below(int limit)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (int)(random_state % (uint64_t)limit);
-}
+enum { TRUTHS = 300, FINDINGS_MAX = 5, MARKS_MAX = 7, WIDTH = 180, HEIGHT = 240 };
 
 /* --- Random cases ------------------------------------------------------------------------------ */
 
@@ -195,181 +164,48 @@ static json_t *random_answer(const json_t *truth)
     return json_pack("{s:b,s:o,s:o}", "recall", below(2), "breasts", breasts, "findings", marks);
 }
 
-static int64_t milli(const json_t *grade, const char *name)
-{
-    return (int64_t)(json_number_value(json_object_get(grade, name)) * 1000 + 0.5);
-}
+const struct modality modality = {
+    .list = "findings",
+    .nothing = "{\"recall\":false,\"breasts\":{\"L\":{\"birads\":1},\"R\":{\"birads\":1}},\"findings\":[]}",
+    .cases = TRUTHS,
+    .config = random_config,
+    .truth = random_truth,
+    .answer = random_answer,
+    .truth_as_answer = truth_as_answer,
+};
 
-static int64_t points_of(const json_t *config, const json_t *truth, const json_t *answer)
-{
-    json_t *grade = bench_grade(bench, config, truth, answer);
-    int64_t points = milli(grade, "points");
-    json_decref(grade);
-    return points;
-}
+/* --- Its own promises -------------------------------------------------------------------------- */
 
-static void show(const json_t *config, const json_t *truth, const json_t *answer)
+/* Its only finding is malignant and in one view: no other view to be mistaken for. Answered as the expert
+ * would. */
+static struct triple single_cancer(int birads)
 {
-    const json_t *all[] = {config, truth, answer};
-    for (size_t i = 0; i < 3; i++) {
-        char *text = json_dumps(all[i], JSON_COMPACT);
-        print_error("%s\n", text);
-        free(text);
-    }
-}
-
-/* --- The promises ------------------------------------------------------------------------------ */
-
-static void the_truth_as_answer_earns_all_points_and_nothing_earns_more(void **state)
-{
-    int checked = 0;
-    (void)state;
-    for (int i = 0; i < TRUTHS; i++) {
-        json_t *config = random_config(), *truth = random_truth(config), *best = truth_as_answer(truth);
-        json_t *empty = json_pack("{s:b,s:{s:{s:i},s:{s:i}},s:[]}", "recall", 0, "breasts", "L", "birads", 1,
-                                  "R", "birads", 1, "findings");
-        json_t *other = random_answer(truth);
-        const struct host_result *check = bench_run_json(bench, HOST_CHECK_TRUTH, config, truth, NULL);
-        if (check->status != HOST_OK)
-            fail_msg("a random truth is refused: %s: %s", check->pointer, check->text.p);
-        json_t *grade = bench_grade(bench, config, truth, best);
-        if (milli(grade, "points") != milli(grade, "max_points") ||
-            !json_is_true(json_object_get(grade, "correct"))) {
-            show(config, truth, best);
-            fail_msg("the truth as answer earns %lld", (long long)milli(grade, "points"));
-        }
-        assert_true(points_of(config, truth, empty) <= milli(grade, "max_points"));
-        assert_true(points_of(config, truth, other) <= milli(grade, "max_points"));
-        checked++;
-        json_decref(grade);
-        json_decref(config);
-        json_decref(truth);
-        json_decref(best);
-        json_decref(empty);
-        json_decref(other);
-    }
-    assert_int_equal(checked, TRUTHS);
-}
-
-/* "/findings/<i>" becomes "/findings/<order[i]>". */
-static void rename_pointers(json_t *grade, const char *member, const int *order)
-{
-    size_t i;
-    json_t *finding;
-    json_array_foreach(json_object_get(grade, "findings"), i, finding)
-    {
-        const char *pointer = json_string_value(json_object_get(finding, member));
-        char renamed[64];
-        if (!pointer || strncmp(pointer, "/findings/", 10) != 0)
-            continue;
-        snprintf(renamed, sizeof(renamed), "/findings/%d", order[strtol(pointer + 10, NULL, 10)]);
-        json_object_set_new(finding, member, json_string(renamed));
-    }
-}
-
-static json_t *shuffled(const json_t *object, int *order)
-{
-    json_t *copied = json_deep_copy(object), *findings = json_object_get(object, "findings"),
-           *mixed = json_array();
-    int count = (int)json_array_size(findings);
-    for (int i = 0; i < count; i++)
-        order[i] = i;
-    for (int i = count - 1; i > 0; i--) {
-        int j = below(i + 1), swap = order[i];
-        order[i] = order[j];
-        order[j] = swap;
-    }
-    for (int i = 0; i < count; i++)
-        json_array_append(mixed, json_array_get(findings, (size_t)order[i]));
-    json_object_set_new(copied, "findings", mixed);
-    return copied;
-}
-
-static void the_order_of_marks_and_of_findings_changes_nothing_but_the_pointers(void **state)
-{
-    (void)state;
-    for (int i = 0; i < TRUTHS; i++) {
-        int truth_order[FINDINGS_MAX], answer_order[2 * MARKS_MAX];
-        json_t *config = random_config(), *truth = random_truth(config), *answer = random_answer(truth);
-        json_t *other_truth = shuffled(truth, truth_order), *other_answer = shuffled(answer, answer_order);
-        json_t *grade = bench_grade(bench, config, truth, answer);
-        json_t *other = bench_grade(bench, config, other_truth, other_answer);
-        rename_pointers(other, "truth_pointer", truth_order);
-        rename_pointers(other, "answer_pointer", answer_order);
-        char *one = json_dumps(grade, JSON_COMPACT), *two = json_dumps(other, JSON_COMPACT);
-        if (strcmp(one, two) != 0)
-            show(config, truth, answer);
-        assert_string_equal(one, two);
-        free(one);
-        free(two);
-        json_decref(grade);
-        json_decref(other);
-        json_decref(config);
-        json_decref(truth);
-        json_decref(answer);
-        json_decref(other_truth);
-        json_decref(other_answer);
-    }
-}
-
-static void take_bytes(char *to, const struct host_result *result)
-{
-    assert_int_equal(result->status, HOST_OK);
-    assert_true(result->text.len < TEXT_SIZE);
-    memcpy(to, result->text.p, result->text.len + 1);
-}
-
-static void locale_and_rounding_mode_change_no_byte(void **state)
-{
-    static const int modes[] = {FE_TONEAREST, FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
-    static char first[TEXT_SIZE], again[TEXT_SIZE];
-    (void)state;
-    for (int i = 0; i < 100; i++) {
-        json_t *config = random_config(), *truth = random_truth(config), *answer = random_answer(truth);
-        take_bytes(first, bench_run_json(bench, HOST_GRADE, config, truth, answer));
-        setlocale(LC_ALL, "de_DE.UTF-8"); /* a decimal comma, where the machine has that locale */
-        for (size_t m = 0; m < sizeof(modes) / sizeof(modes[0]); m++) {
-            fesetround(modes[m]);
-            take_bytes(again, bench_run_json(bench, HOST_GRADE, config, truth, answer));
-            fesetround(FE_TONEAREST);
-            assert_string_equal(first, again);
-        }
-        setlocale(LC_ALL, "C");
-        json_decref(config);
-        json_decref(truth);
-        json_decref(answer);
-    }
-}
-
-/* A truth with its only finding, malignant, in one view: no other view to be mistaken for. */
-static json_t *single_cancer(int birads)
-{
+    json_t *config = random_config();
     json_t *finding = json_pack("{s:s,s:s,s:s,s:i,s:b,s:{s:{s:[ii],s:[ii]}}}", "id", "A", "laterality", "L",
                                 "type", "mass", "birads", birads, "malignant", 1, "views", "CC", "position",
                                 80, 110, "semi_axes", 3 + below(12), 3 + below(12));
-    return json_pack("{s:b,s:b,s:{s:{s:i},s:{s:i}},s:[o]}", "malignant", 1, "recall", 1, "breasts", "L",
-                     "birads", birads, "R", "birads", 1, "findings", finding);
+    json_t *truth = json_pack("{s:b,s:b,s:{s:{s:i},s:{s:i}},s:[o]}", "malignant", 1, "recall", 1, "breasts",
+                              "L", "birads", birads, "R", "birads", 1, "findings", finding);
+    return (struct triple){config, truth, truth_as_answer(truth)};
 }
 
 static void a_mark_that_moves_away_from_the_cancer_never_earns_more(void **state)
 {
     (void)state;
     for (int i = 0; i < 60; i++) {
-        json_t *config = random_config(), *truth = single_cancer(5), *answer = truth_as_answer(truth);
-        json_t *mark = json_array_get(json_object_get(answer, "findings"), 0);
+        struct triple c = single_cancer(5);
+        json_t *mark = first_mark(c.answer);
         int way[2] = {below(7) - 3, below(7) - 3};
-        int64_t last = INT64_MAX, first = points_of(config, truth, answer);
+        int64_t last = INT64_MAX, first = points_of(&c);
         for (int step = 0; step < 50 && (way[0] || way[1]); step++) {
             json_t *at = json_pack("[ff]", 80 + 0.5 * way[0] * step, 110 + 0.5 * way[1] * step);
             json_object_set_new(json_object_get(mark, "positions"), "CC", at);
-            int64_t points = points_of(config, truth, answer);
+            int64_t points = points_of(&c);
             assert_true(points <= last);
             last = points;
         }
         assert_true((way[0] == 0 && way[1] == 0) || last <= first);
-        json_decref(config);
-        json_decref(truth);
-        json_decref(answer);
+        triple_drop(&c);
     }
 }
 
@@ -377,11 +213,11 @@ static void a_further_false_mark_never_earns_points(void **state)
 {
     (void)state;
     for (int i = 0; i < TRUTHS; i++) {
-        json_t *config = random_config(), *truth = random_truth(config), *answer = random_answer(truth);
-        json_t *more = json_deep_copy(answer), *mark = random_mark(), *finding;
+        struct triple c = random_triple();
+        json_t *mark = random_mark(), *finding;
         size_t k;
         /* The truth keeps to CC, the mark to a view and a place where nothing is. */
-        json_array_foreach(json_object_get(truth, "findings"), k, finding)
+        json_array_foreach(json_object_get(c.truth, "findings"), k, finding)
         {
             json_t *places = json_object_get(finding, "views"),
                    *place = json_deep_copy(json_object_iter_value(json_object_iter(places)));
@@ -390,65 +226,45 @@ static void a_further_false_mark_never_earns_points(void **state)
             json_object_set_new(place, "semi_axes", json_pack("[ii]", 3, 3));
             json_object_set_new(places, "CC", place);
         }
+        int64_t points = points_of(&c);
         json_object_set_new(mark, "positions", json_pack("{s:[ii]}", "ML", 100, 200));
-        json_array_append_new(json_object_get(more, "findings"), mark);
-        if (points_of(config, truth, more) > points_of(config, truth, answer)) {
-            show(config, truth, more);
-            fail_msg("a false mark earned points");
-        }
-        json_decref(config);
-        json_decref(truth);
-        json_decref(answer);
-        json_decref(more);
+        json_array_append_new(json_object_get(c.answer, "findings"), mark);
+        if (points_of(&c) > points)
+            fail_over(&c, "a false mark earned points");
+        triple_drop(&c);
     }
 }
 
 /* check_answer refuses it; grade must still take what only the schema has seen. */
 static void a_breast_left_out_is_graded_as_not_answered(void **state)
 {
-    json_t *config = random_config(), *truth = single_cancer(5), *answer = truth_as_answer(truth);
-    int64_t all = points_of(config, truth, answer);
+    struct triple c = single_cancer(5);
+    int64_t all = points_of(&c);
     (void)state;
-    json_t *breasts = json_pack("{s:{s:i}}", "L", "birads", 5);
-    json_object_set_new(answer, "breasts", breasts);
-    json_t *grade = bench_grade(bench, config, truth, answer);
+    json_object_set_new(c.answer, "breasts", json_pack("{s:{s:i}}", "L", "birads", 5));
+    json_t *grade = grade_of(&c);
     assert_non_null(grade_finding(grade, "not_answered"));
-    assert_int_equal(milli(grade, "points"), all - 1500);
+    assert_int_equal(grade_milli(grade, "points"), all - 1500);
     json_decref(grade);
-    json_decref(config);
-    json_decref(truth);
-    json_decref(answer);
+    triple_drop(&c);
 }
 
 static void too_little_memory_is_said_and_never_a_crash_or_half_a_grade(void **state)
 {
-    json_t *config = random_config(), *truth = single_cancer(4), *answer = truth_as_answer(truth);
-    bool refused = false, graded = false;
+    struct triple c = single_cancer(4);
     (void)state;
-    for (uint64_t memory = 4096; memory <= 131072; memory += 1009) {
-        struct bench *small = bench_open("breast_mammo", memory);
-        const struct host_result *result = bench_run_json(small, HOST_GRADE, config, truth, answer);
-        refused |= result->status == HOST_NO_MEMORY;
-        graded |= result->status == HOST_OK;
-        assert_true(result->status == HOST_NO_MEMORY || result->status == HOST_OK);
-        bench_close(small);
-    }
-    assert_true(refused && graded);
-    json_decref(config);
-    json_decref(truth);
-    json_decref(answer);
+    needs_memory_and_says_so(&c);
+    triple_drop(&c);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_truth_as_answer_earns_all_points_and_nothing_earns_more),
-        cmocka_unit_test(the_order_of_marks_and_of_findings_changes_nothing_but_the_pointers),
-        cmocka_unit_test(locale_and_rounding_mode_change_no_byte),
+        THE_PROMISES_OF_EVERY_MODALITY,
         cmocka_unit_test(a_mark_that_moves_away_from_the_cancer_never_earns_more),
         cmocka_unit_test(a_further_false_mark_never_earns_points),
         cmocka_unit_test(a_breast_left_out_is_graded_as_not_answered),
         cmocka_unit_test(too_little_memory_is_said_and_never_a_crash_or_half_a_grade),
     };
-    return cmocka_run_group_tests(tests, open_bench, close_bench);
+    return cmocka_run_group_tests(tests, properties_setup, bench_teardown);
 }

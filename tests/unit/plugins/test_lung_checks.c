@@ -2,25 +2,7 @@
 #include "support.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 #include <cmocka.h>
-
-static struct bench *bench;
-
-static int open_bench(void **state)
-{
-    (void)state;
-    bench = bench_open("lung_ct", UINT64_C(32) << 20);
-    return 0;
-}
-
-static int close_bench(void **state)
-{
-    (void)state;
-    bench_close(bench);
-    return 0;
-}
 
 #define IMAGE                                                                                                \
     "\"match\":{\"mode\":\"inside\"},\"image\":{\"bounds_lps_mm\":[[-180,180],[-150,150],[-150,150]]}"
@@ -39,19 +21,7 @@ struct offence {
 
 static void try(const struct offence *offence, enum host_op op)
 {
-    bool truth = op == HOST_CHECK_TRUTH;
-    const struct host_result *result =
-        bench_run(bench, op, offence->config, truth ? offence->input : NULL, truth ? NULL : offence->input);
-    if (!offence->pointer) {
-        if (result->status != HOST_OK)
-            fail_msg("refused: %s: %s: %s", offence->input, result->pointer, result->text.p);
-        return;
-    }
-    if (result->status != HOST_REFUSED)
-        fail_msg("not refused: %s", offence->input);
-    assert_string_equal(result->pointer, offence->pointer);
-    if (!strstr(result->text.p, offence->words))
-        fail_msg("%s does not say: %s", result->text.p, offence->words);
+    bench_check(op, offence->config, offence->input, offence->pointer, offence->words);
 }
 
 static void an_incoherent_truth_is_refused_at_its_place(void **state)
@@ -163,5 +133,5 @@ int main(void)
         cmocka_unit_test(a_volume_gives_the_category_and_is_no_second_size),
         cmocka_unit_test(an_impossible_answer_is_refused_at_its_place),
     };
-    return cmocka_run_group_tests(tests, open_bench, close_bench);
+    return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

@@ -80,5 +80,5 @@ static const struct expectation expectations[] = {
 
 int main(void)
 {
-    return golden_run("lung_ct", expectations, sizeof(expectations) / sizeof(expectations[0]));
+    return golden_run(expectations, sizeof(expectations) / sizeof(expectations[0]));
 }

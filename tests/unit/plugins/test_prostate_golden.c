@@ -74,5 +74,5 @@ static const struct expectation expectations[] = {
 
 int main(void)
 {
-    return golden_run("prostate_mri", expectations, sizeof(expectations) / sizeof(expectations[0]));
+    return golden_run(expectations, sizeof(expectations) / sizeof(expectations[0]));
 }

@@ -2,7 +2,6 @@
 #include "support.h"
 #include <setjmp.h>
 #include <stdarg.h>
-#include <string.h>
 #include <cmocka.h>
 
 #define CONFIG                                                                                               \
@@ -16,59 +15,27 @@
     "{\"id\":\"" id "\",\"centre\":" centre ",\"semi_axes\":[6,5,5],\"zone\":\"PZ\"" more "}"
 #define TRUTH(cspca, lesions) "{\"cspca\":" cspca ",\"lesions\":[" lesions "]}"
 
-static struct bench *bench;
-
-static int open_bench(void **state)
-{
-    (void)state;
-    bench = bench_open("prostate_mri", UINT64_C(32) << 20);
-    return 0;
-}
-
-static int close_bench(void **state)
-{
-    (void)state;
-    bench_close(bench);
-    return 0;
-}
-
-static void expect(enum host_op op, const char *config, const char *json, const char *pointer,
-                   const char *words)
-{
-    bool truth = op == HOST_CHECK_TRUTH;
-    const struct host_result *result = bench_run(bench, op, config, truth ? json : NULL, truth ? NULL : json);
-    if (!pointer) {
-        if (result->status != HOST_OK)
-            fail_msg("refused at %s: %s", result->pointer, result->text.p ? result->text.p : "");
-        return;
-    }
-    assert_int_equal(result->status, HOST_REFUSED);
-    assert_string_equal(result->pointer, pointer);
-    if (!strstr(result->text.p, words))
-        fail_msg("\"%s\" does not say \"%s\"", result->text.p, words);
-}
-
 static void refuses_answer(const char *answer, const char *pointer, const char *words)
 {
-    expect(HOST_CHECK_ANSWER, CONFIG, answer, pointer, words);
+    bench_check(HOST_CHECK_ANSWER, CONFIG, answer, pointer, words);
 }
 
 static void refuses_truth(const char *truth, const char *pointer, const char *words)
 {
-    expect(HOST_CHECK_TRUTH, CONFIG, truth, pointer, words);
+    bench_check(HOST_CHECK_TRUTH, CONFIG, truth, pointer, words);
 }
 
 static void accepts_truth(const char *truth)
 {
-    expect(HOST_CHECK_TRUTH, CONFIG, truth, NULL, NULL);
+    bench_check(HOST_CHECK_TRUTH, CONFIG, truth, NULL, NULL);
 }
 
 static void an_answer_inside_the_gland_or_within_its_margin_passes(void **state)
 {
     (void)state;
-    expect(HOST_CHECK_ANSWER, CONFIG, ANSWER(MARK("[13,11,-5]", "")), NULL, NULL);
-    expect(HOST_CHECK_ANSWER, CONFIG, ANSWER(MARK("[36,0,0]", "")), NULL, NULL);
-    expect(HOST_CHECK_ANSWER, CONFIG, "{\"cspca\":false,\"lesions\":[]}", NULL, NULL);
+    bench_check(HOST_CHECK_ANSWER, CONFIG, ANSWER(MARK("[13,11,-5]", "")), NULL, NULL);
+    bench_check(HOST_CHECK_ANSWER, CONFIG, ANSWER(MARK("[36,0,0]", "")), NULL, NULL);
+    bench_check(HOST_CHECK_ANSWER, CONFIG, "{\"cspca\":false,\"lesions\":[]}", NULL, NULL);
 }
 
 static void a_position_outside_the_image_is_refused_with_how_far(void **state)
@@ -89,10 +56,10 @@ static void a_position_out_of_the_gland_beyond_the_margin_is_refused_with_how_fa
 static void without_a_gland_in_the_config_only_the_image_bounds_hold(void **state)
 {
     (void)state;
-    expect(HOST_CHECK_ANSWER,
-           "{\"match\":{\"mode\":\"point\"},\"cspca_definition\":\"isup_ge_2\","
-           "\"image\":{\"bounds_lps_mm\":[[-60,60],[-60,60],[-40,40]]}}",
-           ANSWER(MARK("[59,-59,39]", "")), NULL, NULL);
+    bench_check(HOST_CHECK_ANSWER,
+                "{\"match\":{\"mode\":\"point\"},\"cspca_definition\":\"isup_ge_2\","
+                "\"image\":{\"bounds_lps_mm\":[[-60,60],[-60,60],[-40,40]]}}",
+                ANSWER(MARK("[59,-59,39]", "")), NULL, NULL);
 }
 
 static void two_marks_at_one_place_are_refused_and_the_later_is_named(void **state)
@@ -214,15 +181,15 @@ static void a_psa_density_that_is_not_psa_by_volume_is_refused(void **state)
 static void a_config_that_contradicts_itself_is_refused(void **state)
 {
     (void)state;
-    expect(HOST_CHECK_TRUTH,
-           "{\"match\":{\"mode\":\"point\"},\"cspca_definition\":\"isup_ge_2\","
-           "\"image\":{\"bounds_lps_mm\":[[60,-60],[-60,60],[-40,40]]}}",
-           TRUTH("false", ""), "", "lower to the higher");
-    expect(HOST_CHECK_TRUTH,
-           "{\"match\":{\"mode\":\"point\"},\"cspca_definition\":\"isup_ge_2\","
-           "\"image\":{\"bounds_lps_mm\":[[-60,60],[-60,60],[-40,40]]},"
-           "\"gland\":{\"centre\":[0,0,70],\"semi_axes\":[26,19,21]}}",
-           TRUTH("false", ""), "", "outside the image");
+    bench_check(HOST_CHECK_TRUTH,
+                "{\"match\":{\"mode\":\"point\"},\"cspca_definition\":\"isup_ge_2\","
+                "\"image\":{\"bounds_lps_mm\":[[60,-60],[-60,60],[-40,40]]}}",
+                TRUTH("false", ""), "", "lower to the higher");
+    bench_check(HOST_CHECK_TRUTH,
+                "{\"match\":{\"mode\":\"point\"},\"cspca_definition\":\"isup_ge_2\","
+                "\"image\":{\"bounds_lps_mm\":[[-60,60],[-60,60],[-40,40]]},"
+                "\"gland\":{\"centre\":[0,0,70],\"semi_axes\":[26,19,21]}}",
+                TRUTH("false", ""), "", "outside the image");
 }
 
 int main(void)
@@ -245,5 +212,5 @@ int main(void)
         cmocka_unit_test(a_psa_density_that_is_not_psa_by_volume_is_refused),
         cmocka_unit_test(a_config_that_contradicts_itself_is_refused),
     };
-    return cmocka_run_group_tests(tests, open_bench, close_bench);
+    return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }
