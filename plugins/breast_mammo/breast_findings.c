@@ -1,7 +1,6 @@
 /* Findings about each breast's final assessment and density, and whether the read agrees with itself. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 static const char *const hierarchy = "ACR BI-RADS Atlas, 5th ed. 2013: a breast's assessment is that of its "
                                      "most abnormal finding, in the order 1, 2, 3, 6, 0, 4, 5.";
@@ -11,12 +10,12 @@ static const char *category_words(struct session *session, int side, const struc
 {
     const char *breast = model_side_words[side];
     if (!said->there)
-        return plugin_printf(session->host, "You gave no assessment of the %s breast; it is %s.", breast,
+        return report_printf(&session->report, "You gave no assessment of the %s breast; it is %s.", breast,
                              birads_words(expert));
     if (said->birads == expert)
-        return plugin_printf(session->host, "Your category of the %s breast is right: %s.", breast,
+        return report_printf(&session->report, "Your category of the %s breast is right: %s.", breast,
                              birads_words(expert));
-    return plugin_printf(session->host, "You called the %s breast %s; it is %s: %s.", breast,
+    return report_printf(&session->report, "You called the %s breast %s; it is %s: %s.", breast,
                          birads_words(said->birads), birads_words(expert), birads_consequence(expert));
 }
 
@@ -38,12 +37,11 @@ static void category_finding(struct session *session, int side)
             .truth_pointer = session_breast_pointer(session, &session->truth, side),
             .text = category_words(session, side, said, expert),
             .rule = hierarchy,
-            .look_again =
-                right ? NULL
-                      : report_text(&session->report, plugin_printf(session->host,
-                                                                    "Look at all views of the %s breast "
-                                                                    "again, beside those of the other.",
-                                                                    model_side_words[side])),
+            .look_again = right ? NULL
+                                : report_printf(&session->report,
+                                                "Look at all views of the %s breast "
+                                                "again, beside those of the other.",
+                                                model_side_words[side]),
         });
 }
 
@@ -53,17 +51,18 @@ static void category_3_note(struct session *session, int side)
     const struct breast_model *said = &session->answer.breasts[side];
     if (!said->there || said->birads != 3 || session->truth.breasts[side].birads == 3)
         return;
-    report_add(&session->report, PART_DECISION,
-               (overread_finding){
-                   .verdict = OVERREAD_NOTE,
-                   .code = "category_3_at_screening",
-                   .answer_pointer = session_breast_pointer(session, &session->answer, side),
-                   .text = plugin_printf(
-                       session->host, "You called the %s breast probably benign from screening views alone.",
-                       model_side_words[side]),
-                   .rule = "ACR BI-RADS Atlas, 5th ed. 2013: category 3 is given after a full diagnostic "
-                           "work-up; at screening such a finding is category 0, or benign.",
-               });
+    report_add(
+        &session->report, PART_DECISION,
+        (overread_finding){
+            .verdict = OVERREAD_NOTE,
+            .code = "category_3_at_screening",
+            .answer_pointer = session_breast_pointer(session, &session->answer, side),
+            .text = report_printf(&session->report,
+                                  "You called the %s breast probably benign from screening views alone.",
+                                  model_side_words[side]),
+            .rule = "ACR BI-RADS Atlas, 5th ed. 2013: category 3 is given after a full diagnostic "
+                    "work-up; at screening such a finding is category 0, or benign.",
+        });
 }
 
 static void density_finding(struct session *session, int side)
@@ -89,10 +88,10 @@ static void density_finding(struct session *session, int side)
             .max_points_milli = asked ? POINTS_ASKED : 0,
             .answer_pointer = session_breast_pointer(session, &session->answer, side),
             .truth_pointer = session_breast_pointer(session, &session->truth, side),
-            .text = right ? plugin_printf(session->host, "The %s breast's composition is right: %s.",
+            .text = right ? report_printf(&session->report, "The %s breast's composition is right: %s.",
                                           model_side_words[side], words[truth])
-                          : plugin_printf(
-                                session->host, "You called the %s breast's composition %s; it is %s.",
+                          : report_printf(
+                                &session->report, "You called the %s breast's composition %s; it is %s.",
                                 model_side_words[side], answered ? words[said] : "nothing", words[truth]),
             .rule = "ACR BI-RADS Atlas, 5th ed. 2013: composition a to d, by how much dense tissue may "
                     "hide a lesion.",
@@ -132,9 +131,10 @@ static void breast_consistency(struct session *session)
     bool right = wrong < 0;
     const char *text = "Each breast's category is that of its most abnormal finding.";
     if (!right)
-        text = plugin_printf(session->host, "You called the %s breast %s, but your findings there give %s.",
-                             model_side_words[wrong], birads_words(session->answer.breasts[wrong].birads),
-                             birads_words(model_worst_finding(&session->answer, wrong)));
+        text =
+            report_printf(&session->report, "You called the %s breast %s, but your findings there give %s.",
+                          model_side_words[wrong], birads_words(session->answer.breasts[wrong].birads),
+                          birads_words(model_worst_finding(&session->answer, wrong)));
     report_add(&session->report, PART_DECISION,
                (overread_finding){
                    .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
@@ -183,7 +183,7 @@ static void probability_note(struct session *session)
             .verdict = OVERREAD_NOTE,
             .code = "probability_contradicts",
             .answer_pointer = "/malignancy_probability",
-            .text = plugin_printf(session->host, "You held cancer %s %% likely and yet did not recall.",
+            .text = report_printf(&session->report, "You held cancer %s %% likely and yet did not recall.",
                                   fixed_text(said->probability, 4, 0).text),
             .rule = "A decision that differs from what the reader holds likelier should be meant.",
         });

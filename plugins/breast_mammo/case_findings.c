@@ -1,7 +1,6 @@
 /* Findings about the whole case: recall or not, and whether the read counts as correct. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 static const char *recall_rule(const struct session *session)
 {
@@ -99,16 +98,14 @@ static const char *why_wrong(struct session *session)
     if (truth->recall != session->answer.recall)
         return "the recall decision is wrong";
     if (session->misses > 0)
-        return report_text(&session->report,
-                           plugin_printf(session->host,
-                                         "%d of %d malignant findings were not hit in a category "
-                                         "that leads to work-up",
-                                         session->misses, truth->malignant));
+        return report_printf(&session->report,
+                             "%d of %d malignant findings were not hit in a category "
+                             "that leads to work-up",
+                             session->misses, truth->malignant);
     if (truth->malignant > 0 && session->false_recalls > session->config.max_false_positives)
-        return report_text(&session->report,
-                           plugin_printf(session->host,
-                                         "there are %d false calls, more than the %d that this case allows",
-                                         session->false_recalls, session->config.max_false_positives));
+        return report_printf(&session->report,
+                             "there are %d false calls, more than the %d that this case allows",
+                             session->false_recalls, session->config.max_false_positives);
     if (truth->malignant == 0 && session->false_recalls > 0)
         return "a case without cancer got a false call that leads to work-up";
     if (truth->malignant == 0 && truth->recall && !recalled_for_a_reason(session))
@@ -123,7 +120,7 @@ bool findings_verdict(struct session *session)
                (overread_finding){
                    .verdict = OVERREAD_NOTE,
                    .code = why ? "counts_as_wrong" : "counts_as_correct",
-                   .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
+                   .text = why ? report_printf(&session->report, "This read counts as wrong: %s.", why)
                                : "This read counts as correct.",
                    .rule =
                        "A read counts as correct when the recall decision is right and: with cancer, each "

@@ -46,10 +46,7 @@ static void case_metrics(struct session *session)
 
 static void add_metrics(struct session *session)
 {
-    report_score_metric(&session->report, "localisation_score", PART_LOCALISATION, "nothing to localise");
-    report_score_metric(&session->report, "characterisation_score", PART_CHARACTERISATION,
-                        "nothing to characterise");
-    report_score_metric(&session->report, "decision_score", PART_DECISION, "nothing to decide");
+    report_score_metrics(&session->report, "nothing to characterise");
     report_count_metric(&session->report, "malignant_findings", session->truth.malignant);
     report_count_metric(&session->report, "hits", session->hits);
     report_count_metric(&session->report, "misses", session->misses);
@@ -69,7 +66,6 @@ enum overread_status breast_grade(const overread_host *host, const overread_inpu
     struct session *session = host->alloc(host->context, sizeof(*session));
     if (!session)
         return OVERREAD_NO_MEMORY;
-    session->host = host;
     session->report.host = host;
     if (!model_config(input->config, &session->config) || !model_truth(input->truth, &session->truth) ||
         !model_answer(input->answer, &session->answer))

@@ -1,7 +1,6 @@
 /* Findings about the malignant findings of the truth: found or not, and how well they were described. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 enum { SIZE_TOLERANCE_PERCENT = 20, SIZE_TOLERANCE_MM = 3 };
 
@@ -9,9 +8,8 @@ static const char *kind(struct session *session, const struct finding_model *fin
 {
     const char *type = model_type_words(finding->type);
     if (!finding->histology)
-        return report_text(&session->report, plugin_printf(session->host, "malignant %s", type));
-    return report_text(&session->report,
-                       plugin_printf(session->host, "malignant %s (%s)", type, finding->histology));
+        return report_printf(&session->report, "malignant %s", type);
+    return report_printf(&session->report, "malignant %s (%s)", type, finding->histology);
 }
 
 static int views_of(const struct finding_model *finding)
@@ -42,8 +40,8 @@ static const char *look(struct session *session, const struct finding_model *fin
          "summation"),
         "look for lines that radiate from one point, and for tissue drawn in at its edge",
     };
-    return report_text(&session->report, plugin_printf(session->host, "Go back to the finding %s: %s.",
-                                                       session_place(session, finding), how[finding->type]));
+    return report_printf(&session->report, "Go back to the finding %s: %s.", session_place(session, finding),
+                         how[finding->type]);
 }
 
 /* --- Not hit ---------------------------------------------------------------------------------------- */
@@ -57,7 +55,7 @@ static void lost_description(struct session *session, const struct finding_model
                    .max_points_milli =
                        POINTS_TYPE + POINTS_CATEGORY + (asks_size(session, finding) ? POINTS_ASKED : 0),
                    .truth_pointer = session_pointer(session, finding),
-                   .text = plugin_printf(session->host,
+                   .text = report_printf(&session->report,
                                          "As the finding %s was not hit, its type and category could not be "
                                          "judged.",
                                          session_place(session, finding)),
@@ -71,18 +69,18 @@ static const char *near_words(struct session *session, const struct finding_mode
     int64_t distance;
     const char *what = kind(session, finding), *place = session_place(session, finding);
     if (role == ROLE_WRONG_VIEW)
-        return plugin_printf(
-            session->host,
+        return report_printf(
+            &session->report,
             "Your mark has the place of the %s %s, but you stated it for another view of that "
             "breast.",
             what, place);
     if (role == ROLE_MIRROR)
-        return plugin_printf(session->host,
+        return report_printf(&session->report,
                              "You marked the place of the %s in the %s breast; it lies %s. The wrong breast "
                              "would have been worked up.",
                              what, model_side_words[mark->side], place);
     (void)matching_views(&session->config, finding, mark, &distance);
-    return plugin_printf(session->host,
+    return report_printf(&session->report,
                          "Your mark lies %s mm from the %s %s: near, but a spot view or a biopsy aimed there "
                          "could miss it.",
                          fixed_text(distance, 3, 1).text, what, place);
@@ -102,7 +100,7 @@ static void not_hit(struct session *session, const struct finding_model *finding
     session->misses++;
     if (!mark) {
         missed.code = "finding_missed";
-        missed.text = plugin_printf(session->host, "You missed the %s %s. The expert called it %s.",
+        missed.text = report_printf(&session->report, "You missed the %s %s. The expert called it %s.",
                                     kind(session, finding), session_place(session, finding),
                                     birads_words(finding->birads));
     } else {
@@ -127,12 +125,13 @@ static void found(struct session *session, const struct finding_model *finding,
     bool dismissed = !session_acts(session, mark->birads, finding->birads);
     (void)matching_views(&session->config, finding, mark, &distance);
     const char *text =
-        dismissed ? plugin_printf(
-                        session->host, "You saw the %s %s but called it %s: the cancer would have waited.",
-                        kind(session, finding), session_place(session, finding), birads_words(mark->birads))
-                  : plugin_printf(session->host, "You found the %s %s: your mark lies %s mm from its centre.",
-                                  kind(session, finding), session_place(session, finding),
-                                  fixed_text(distance, 3, 1).text);
+        dismissed
+            ? report_printf(
+                  &session->report, "You saw the %s %s but called it %s: the cancer would have waited.",
+                  kind(session, finding), session_place(session, finding), birads_words(mark->birads))
+            : report_printf(&session->report, "You found the %s %s: your mark lies %s mm from its centre.",
+                            kind(session, finding), session_place(session, finding),
+                            fixed_text(distance, 3, 1).text);
     session->hits += !dismissed;
     session->misses += dismissed;
     report_add(&session->report, PART_LOCALISATION,
@@ -156,10 +155,12 @@ static const char *second_view_words(struct session *session, const struct findi
         if (!finding->in[view].there || matching_agrees(&session->config, finding, mark, view))
             continue;
         if (!mark->in[view].there)
-            return plugin_printf(session->host, "You marked the finding in one view; it is seen in %s too.",
+            return report_printf(&session->report,
+                                 "You marked the finding in one view; it is seen in %s too.",
                                  model_view_keys[view]);
-        return plugin_printf(
-            session->host, "Your marks do not agree: in %s the finding lies %s mm from where you marked it.",
+        return report_printf(
+            &session->report,
+            "Your marks do not agree: in %s the finding lies %s mm from where you marked it.",
             model_view_keys[view],
             fixed_text(matching_distance(finding->in[view].at, mark->in[view].at), 3, 1).text);
     }
@@ -183,7 +184,7 @@ static void second_view(struct session *session, const struct finding_model *fin
                    .max_points_milli = POINTS_SECOND_VIEW,
                    .answer_pointer = session_pointer(session, mark),
                    .truth_pointer = session_pointer(session, finding),
-                   .text = right ? plugin_printf(session->host, "You located it in %d views.", views)
+                   .text = right ? report_printf(&session->report, "You located it in %d views.", views)
                                  : second_view_words(session, finding, mark),
                    .rule =
                        "A finding is located by two projections: its distance from the nipple is alike in "
@@ -205,9 +206,9 @@ static void type_finding(struct session *session, const struct finding_model *fi
                    .answer_pointer = session_pointer(session, mark),
                    .truth_pointer = session_pointer(session, finding),
                    .text = right
-                               ? plugin_printf(session->host, "The type is right: %s.",
+                               ? report_printf(&session->report, "The type is right: %s.",
                                                model_type_words(finding->type))
-                               : plugin_printf(session->host, "You called it %s; it is %s.",
+                               : report_printf(&session->report, "You called it %s; it is %s.",
                                                model_type_words(mark->type), model_type_words(finding->type)),
                    .rule = "ACR BI-RADS Atlas, 5th ed. 2013: a mass is seen in two projections with convex "
                            "borders; an asymmetry in one, without.",
@@ -219,24 +220,24 @@ static void category_finding(struct session *session, const struct finding_model
                              const struct finding_model *mark)
 {
     bool right = finding->birads == mark->birads;
-    report_add(&session->report, PART_CHARACTERISATION,
-               (overread_finding){
-                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                   .code = session_category_code(session, mark->birads, finding->birads),
-                   .points_milli = session_category_points(session, mark->birads, finding->birads),
-                   .max_points_milli = POINTS_CATEGORY,
-                   .answer_pointer = session_pointer(session, mark),
-                   .truth_pointer = session_pointer(session, finding),
-                   .text = right
-                               ? plugin_printf(session->host, "The finding's category is right: %s.",
-                                               birads_words(finding->birads))
-                               : plugin_printf(session->host, "You called the finding %s, the expert %s: %s.",
-                                               birads_words(mark->birads), birads_words(finding->birads),
-                                               birads_consequence(finding->birads)),
-                   .rule = "ACR BI-RADS Atlas, 5th ed. 2013: 3 up to 2 % likely malignant, 4 over 2 % to "
-                           "under 95 %, 5 at least 95 %; 0 when more imaging must come first.",
-                   .look_again = right ? NULL : look(session, finding),
-               });
+    report_add(
+        &session->report, PART_CHARACTERISATION,
+        (overread_finding){
+            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+            .code = session_category_code(session, mark->birads, finding->birads),
+            .points_milli = session_category_points(session, mark->birads, finding->birads),
+            .max_points_milli = POINTS_CATEGORY,
+            .answer_pointer = session_pointer(session, mark),
+            .truth_pointer = session_pointer(session, finding),
+            .text = right ? report_printf(&session->report, "The finding's category is right: %s.",
+                                          birads_words(finding->birads))
+                          : report_printf(&session->report, "You called the finding %s, the expert %s: %s.",
+                                          birads_words(mark->birads), birads_words(finding->birads),
+                                          birads_consequence(finding->birads)),
+            .rule = "ACR BI-RADS Atlas, 5th ed. 2013: 3 up to 2 % likely malignant, 4 over 2 % to "
+                    "under 95 %, 5 at least 95 %; 0 when more imaging must come first.",
+            .look_again = right ? NULL : look(session, finding),
+        });
 }
 
 static void size_finding(struct session *session, const struct finding_model *finding,
@@ -248,27 +249,28 @@ static void size_finding(struct session *session, const struct finding_model *fi
         return;
     bool right = answered && (error <= SIZE_TOLERANCE_MM * MODEL_MM ||
                               error * 100 <= finding->size * SIZE_TOLERANCE_PERCENT);
-    report_add(&session->report, PART_CHARACTERISATION,
-               (overread_finding){
-                   .verdict = !asked  ? OVERREAD_NOTE
-                              : right ? OVERREAD_HIT
-                                      : OVERREAD_PARTIAL,
-                   .code = !answered ? "not_answered"
-                           : right   ? "size_right"
-                                     : "size_wrong",
-                   .points_milli = asked && right ? POINTS_ASKED : 0,
-                   .max_points_milli = asked ? POINTS_ASKED : 0,
-                   .answer_pointer = session_pointer(session, mark),
-                   .truth_pointer = session_pointer(session, finding),
-                   .text = answered
-                               ? plugin_printf(session->host, "You measured %s mm, the truth is %s mm.",
-                                               fixed_text(mark->size, 3, 1).text,
-                                               fixed_text(finding->size, 3, 1).text)
-                               : plugin_printf(session->host, "You gave no size; the finding measures %s mm.",
-                                               fixed_text(finding->size, 3, 1).text),
-                   .rule = "Greatest dimension: right within 3 mm or 20 %.",
-                   .look_again = right ? NULL : look(session, finding),
-               });
+    report_add(
+        &session->report, PART_CHARACTERISATION,
+        (overread_finding){
+            .verdict = !asked  ? OVERREAD_NOTE
+                       : right ? OVERREAD_HIT
+                               : OVERREAD_PARTIAL,
+            .code = !answered ? "not_answered"
+                    : right   ? "size_right"
+                              : "size_wrong",
+            .points_milli = asked && right ? POINTS_ASKED : 0,
+            .max_points_milli = asked ? POINTS_ASKED : 0,
+            .answer_pointer = session_pointer(session, mark),
+            .truth_pointer = session_pointer(session, finding),
+            .text =
+                answered
+                    ? report_printf(&session->report, "You measured %s mm, the truth is %s mm.",
+                                    fixed_text(mark->size, 3, 1).text, fixed_text(finding->size, 3, 1).text)
+                    : report_printf(&session->report, "You gave no size; the finding measures %s mm.",
+                                    fixed_text(finding->size, 3, 1).text),
+            .rule = "Greatest dimension: right within 3 mm or 20 %.",
+            .look_again = right ? NULL : look(session, finding),
+        });
 }
 
 void findings_of_malignancies(struct session *session)

@@ -1,7 +1,6 @@
 /* Findings about marks that are no malignant finding's. They may cost points, so they come last. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 static const char *pitfall(int type)
 {
@@ -36,12 +35,12 @@ static void false_mark(struct session *session, const struct finding_model *mark
             .answer_pointer = session_pointer(session, mark),
             .text =
                 how_far
-                    ? plugin_printf(session->host,
+                    ? report_printf(&session->report,
                                     "You called a %s %s %s, but the truth holds nothing there: a false "
                                     "positive.",
                                     model_type_words(mark->type), session_place(session, mark),
                                     birads_words(mark->birads))
-                    : plugin_printf(session->host,
+                    : report_printf(&session->report,
                                     "You marked a %s %s as benign: nothing of importance is there, as you "
                                     "said.",
                                     model_type_words(mark->type), session_place(session, mark)),
@@ -66,7 +65,7 @@ static void benign_mark(struct session *session, const struct finding_model *mar
                    .points_milli = over ? -report_cost(&session->report, costs[called]) : 0,
                    .answer_pointer = session_pointer(session, mark),
                    .truth_pointer = session_pointer(session, finding),
-                   .text = plugin_printf(session->host,
+                   .text = report_printf(&session->report,
                                          "Your mark lies on a benign %s %s%s%s. You called it %s, the expert "
                                          "%s.",
                                          model_type_words(finding->type), session_place(session, finding),
@@ -90,7 +89,7 @@ static void duplicate_mark(struct session *session, const struct finding_model *
             .code = "duplicate_mark",
             .answer_pointer = session_pointer(session, mark),
             .truth_pointer = session_pointer(session, finding),
-            .text = plugin_printf(session->host,
+            .text = report_printf(&session->report,
                                   "Another of your marks already counts for the finding %s; this one is "
                                   "left out.",
                                   session_place(session, finding)),

@@ -1,6 +1,5 @@
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 /* One step of suspicion: 1-2-3-4-5; 0 stands beside 4, where the work-up starts, and 6 beside 5. */
 static int suspicion(int category)
@@ -38,14 +37,14 @@ bool session_acts(const struct session *session, int called, int expert)
 
 const char *session_pointer(struct session *session, const struct finding_model *finding)
 {
-    return report_text(&session->report, plugin_printf(session->host, "/findings/%u", finding->index));
+    return report_printf(&session->report, "/findings/%u", finding->index);
 }
 
 const char *session_breast_pointer(struct session *session, const struct read_model *read, int side)
 {
     if (!read->breasts[side].there)
         return NULL;
-    return report_text(&session->report, plugin_printf(session->host, "/breasts/%s", model_side_keys[side]));
+    return report_printf(&session->report, "/breasts/%s", model_side_keys[side]);
 }
 
 const char *session_place(struct session *session, const struct finding_model *finding)
@@ -54,13 +53,11 @@ const char *session_place(struct session *session, const struct finding_model *f
     for (int view = 0; view < VIEWS; view++) {
         const struct place *place = &finding->in[view];
         if (place->there)
-            places = report_text(&session->report,
-                                 plugin_printf(session->host, "%s%s%s %s, %s mm", places, *places ? "; " : "",
-                                               model_view_keys[view], fixed_text(place->at[0], 3, 0).text,
-                                               fixed_text(place->at[1], 3, 0).text));
+            places = report_printf(&session->report, "%s%s%s %s, %s mm", places, *places ? "; " : "",
+                                   model_view_keys[view], fixed_text(place->at[0], 3, 0).text,
+                                   fixed_text(place->at[1], 3, 0).text);
     }
-    return report_text(&session->report, plugin_printf(session->host, "in the %s breast (%s)",
-                                                       model_side_words[finding->side], places));
+    return report_printf(&session->report, "in the %s breast (%s)", model_side_words[finding->side], places);
 }
 
 const char *session_match_rule(struct session *session)
@@ -68,11 +65,9 @@ const char *session_match_rule(struct session *session)
     if (session->config.mode == MATCH_ELLIPSE)
         return "This case counts a mark inside the finding's outline, in at least one view, as a hit; one "
                "mark per finding, as many hits as possible.";
-    return report_text(
-        &session->report,
-        plugin_printf(session->host,
-                      "This case counts a mark within %s mm of the finding's centre, or inside its "
-                      "outline, in at least one view, as a hit; one mark per finding, as many hits "
-                      "as possible.",
-                      fixed_text(session->config.distance, 3, 1).text));
+    return report_printf(&session->report,
+                         "This case counts a mark within %s mm of the finding's centre, or inside its "
+                         "outline, in at least one view, as a hit; one mark per finding, as many hits "
+                         "as possible.",
+                         fixed_text(session->config.distance, 3, 1).text);
 }

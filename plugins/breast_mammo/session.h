@@ -28,7 +28,6 @@ enum points {
 };
 
 struct session {
-    const overread_host *host;
     struct config_model config;
     struct read_model truth, answer;
     struct matching matching;

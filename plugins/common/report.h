@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include "common/text.h"
 #include "overread/plugin.h"
 
 enum report_part { PART_LOCALISATION, PART_CHARACTERISATION, PART_DECISION, REPORT_PARTS };
@@ -63,12 +64,14 @@ static inline void report_add(struct report *report, enum report_part part, over
     report_finding(report, finding);
 }
 
-/* Hands a text through; a failed allocation is remembered and becomes "". */
 static inline const char *report_text(struct report *report, const char *text)
 {
     report->failed |= !text;
     return text ? text : "";
 }
+
+/* A sentence as by plugin_printf; a failed allocation is remembered and becomes "". */
+#define report_printf(report, ...) report_text((report), plugin_printf((report)->host, __VA_ARGS__))
 
 /* Takes up to `cost` of the points earned so far: the score never falls below 0. Returns what was taken. */
 static inline int32_t report_cost(const struct report *report, int32_t cost)
@@ -106,6 +109,14 @@ static inline void report_score_metric(struct report *report, const char *name, 
 {
     int64_t earned = report->earned[part] > 0 ? report->earned[part] : 0, possible = report->possible[part];
     report_metric(report, name, possible > 0, possible > 0 ? earned * 1000000 / possible : 0, reason);
+}
+
+/* The shares of all parts. no_item: why there was nothing to characterise. */
+static inline void report_score_metrics(struct report *report, const char *no_item)
+{
+    report_score_metric(report, "localisation_score", PART_LOCALISATION, "nothing to localise");
+    report_score_metric(report, "characterisation_score", PART_CHARACTERISATION, no_item);
+    report_score_metric(report, "decision_score", PART_DECISION, "nothing to decide");
 }
 
 /* Fills the host's grade. OVERREAD_BUG when the points left 0..max: the plugin must put a floor under them

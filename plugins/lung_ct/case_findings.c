@@ -1,7 +1,6 @@
 /* Findings about the whole examination: its category, the management, and whether the read counts as correct.
  */
 #include "session.h"
-#include "common/text.h"
 
 static bool is_positive(enum lung_category category)
 {
@@ -35,9 +34,9 @@ static void case_category(struct lung_session *session)
                            : "";
     const char *text =
         said == truth
-            ? plugin_printf(session->host, "The examination's category is right: Lung-RADS %s.",
+            ? report_printf(&session->report, "The examination's category is right: Lung-RADS %s.",
                             lung_category_text((int)said))
-            : plugin_printf(session->host, "You called the examination Lung-RADS %s, right is %s.%s",
+            : report_printf(&session->report, "You called the examination Lung-RADS %s, right is %s.%s",
                             lung_category_text((int)said), lung_category_text((int)truth), side);
     report_add(
         &session->report, PART_DECISION,
@@ -53,7 +52,7 @@ static void case_category(struct lung_session *session)
             .max_points_milli = LUNG_POINTS_CASE,
             .answer_pointer = "/category",
             .truth_pointer = "/category",
-            .text = report_text(&session->report, text),
+            .text = text,
             .rule = "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule; "
                     "1 and 2 are a negative screening, 3 and 4 a positive one.",
         });
@@ -80,13 +79,13 @@ static void management(struct lung_session *session)
         follows ? "it follows from your own category" : "it does not even follow from your own category";
     const char *text;
     if (right)
-        text = plugin_printf(session->host, "The management is right: %s.%s", said,
+        text = report_printf(&session->report, "The management is right: %s.%s", said,
                              follows ? "" : " But it does not follow from your own category.");
     else if (also)
-        text = plugin_printf(session->host, "You chose %s; the authors chose %s. Both are allowed here.",
+        text = report_printf(&session->report, "You chose %s; the authors chose %s. Both are allowed here.",
                              said, lung_management_text((int)truth->management));
     else
-        text = plugin_printf(session->host, "You chose %s; right is %s. Of your choice: %s.", said,
+        text = report_printf(&session->report, "You chose %s; right is %s. Of your choice: %s.", said,
                              lung_management_text((int)truth->management), own);
     report_add(
         &session->report, PART_DECISION,
@@ -103,7 +102,7 @@ static void management(struct lung_session *session)
             .max_points_milli = LUNG_POINTS_MANAGEMENT,
             .answer_pointer = "/management",
             .truth_pointer = "/management",
-            .text = report_text(&session->report, text),
+            .text = text,
             .rule = "Lung-RADS v2022 (ACR): 1 and 2 LDCT in 12 months; 3 in 6 months; 4A in 3 months, PET/CT "
                     "may be considered with a solid part of 8 mm or more; 4B and 4X work-up.",
         });
@@ -118,11 +117,11 @@ static void modifier(struct lung_session *session)
     const char *is = truth ? "is" : "is no";
     const char *text =
         said == LUNG_UNKNOWN
-            ? plugin_printf(session->host,
+            ? report_printf(&session->report,
                             "You did not say whether the S modifier applies; there %s "
                             "significant other finding.",
                             truth ? "is a" : "is no")
-            : plugin_printf(session->host, "You said S modifier %s; there %s significant other finding.",
+            : report_printf(&session->report, "You said S modifier %s; there %s significant other finding.",
                             said ? "yes" : "no", truth ? "is a" : is);
     report_add(&session->report, PART_DECISION,
                (overread_finding){
@@ -134,7 +133,7 @@ static void modifier(struct lung_session *session)
                    .max_points_milli = LUNG_POINTS_S,
                    .answer_pointer = said == LUNG_UNKNOWN ? NULL : "/s_modifier",
                    .truth_pointer = "/s_modifier",
-                   .text = report_text(&session->report, text),
+                   .text = text,
                    .rule = "Lung-RADS v2022 (ACR): S marks a significant finding that is not lung cancer.",
                });
 }
@@ -178,12 +177,11 @@ void lung_finding_of_consistency(struct lung_session *session)
             .code = "case_category_not_highest",
             .points_milli = -report_cost(&session->report, LUNG_COST_NOT_HIGHEST),
             .answer_pointer = "/category",
-            .text = report_text(&session->report,
-                                plugin_printf(session->host,
-                                              "You called the examination %s, but the highest category among "
-                                              "your nodules is %s.",
-                                              lung_category_text((int)answer->category),
-                                              lung_category_text((int)highest))),
+            .text =
+                report_printf(&session->report,
+                              "You called the examination %s, but the highest category among "
+                              "your nodules is %s.",
+                              lung_category_text((int)answer->category), lung_category_text((int)highest)),
             .rule = "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule, 1 "
                     "without any.",
         });
@@ -209,22 +207,18 @@ static const char *objection(struct lung_session *session)
 bool lung_findings_verdict(struct lung_session *session)
 {
     const char *why = objection(session);
-    report_add(
-        &session->report, PART_DECISION,
-        (overread_finding){
-            .verdict = OVERREAD_NOTE,
-            .code = why ? "counts_as_wrong" : "counts_as_correct",
-            .text = why ? report_text(&session->report,
-                                      plugin_printf(session->host, "This read counts as wrong: %s.", why))
-                        : "This read counts as correct.",
-            .rule =
-                report_text(&session->report,
-                            plugin_printf(session->host,
-                                          "Correct: the screening is rightly called positive or negative, "
-                                          "every actionable nodule is hit by a mark of category 3 or more, "
-                                          "and there are no more than %d false calls of category 3 or 4 "
-                                          "(none in a case without an actionable nodule).",
-                                          session->config.max_false_positives)),
-        });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = why ? "counts_as_wrong" : "counts_as_correct",
+                   .text = why ? report_printf(&session->report, "This read counts as wrong: %s.", why)
+                               : "This read counts as correct.",
+                   .rule = report_printf(&session->report,
+                                         "Correct: the screening is rightly called positive or negative, "
+                                         "every actionable nodule is hit by a mark of category 3 or more, "
+                                         "and there are no more than %d false calls of category 3 or 4 "
+                                         "(none in a case without an actionable nodule).",
+                                         session->config.max_false_positives),
+               });
     return !why;
 }

@@ -1,6 +1,5 @@
 /* Is a nodule's category the expert's, and does it follow from the reader's own measurements? */
 #include "session.h"
-#include "common/text.h"
 
 void lung_findings_of_category(struct lung_session *session, const struct lung_nodule *mark,
                                const struct lung_nodule *expert)
@@ -8,11 +7,12 @@ void lung_findings_of_category(struct lung_session *session, const struct lung_n
     int said = (int)mark->category, truth = (int)expert->category;
     bool right = said == truth, by_one = said - truth == 1 || truth - said == 1;
     struct lung_ruling ruling = lung_category_of(&expert->reading);
-    const char *text =
-        right ? plugin_printf(session->host, "The category is right: Lung-RADS %s.", lung_category_text(said))
-              : plugin_printf(session->host, "You called Lung-RADS %s, the expert %s.%s",
-                              lung_category_text(said), lung_category_text(truth),
-                              said < LUNG_3 ? " Below 3 the screening counts as negative." : "");
+    const char *text = right
+                           ? report_printf(&session->report, "The category is right: Lung-RADS %s.",
+                                           lung_category_text(said))
+                           : report_printf(&session->report, "You called Lung-RADS %s, the expert %s.%s",
+                                           lung_category_text(said), lung_category_text(truth),
+                                           said < LUNG_3 ? " Below 3 the screening counts as negative." : "");
     report_add(&session->report, PART_CHARACTERISATION,
                (overread_finding){
                    .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
@@ -25,7 +25,7 @@ void lung_findings_of_category(struct lung_session *session, const struct lung_n
                    .max_points_milli = LUNG_POINTS_CATEGORY,
                    .answer_pointer = lung_pointer(session, mark),
                    .truth_pointer = lung_pointer(session, expert),
-                   .text = report_text(&session->report, text),
+                   .text = text,
                    .rule = ruling.category ? ruling.rule : "The category of the case's expert report.",
                    .look_again = right ? NULL : lung_look(session, expert),
                });
@@ -42,10 +42,8 @@ static void growth_note(struct lung_session *session, const struct lung_nodule *
             .verdict = OVERREAD_NOTE,
             .code = "growth_mismatch",
             .answer_pointer = lung_pointer(session, mark),
-            .text =
-                report_text(&session->report,
-                            plugin_printf(session->host, "You said \"%s\", but by your own measurements %s.",
-                                          lung_status_text((int)mark->reading.status), objection)),
+            .text = report_printf(&session->report, "You said \"%s\", but by your own measurements %s.",
+                                  lung_status_text((int)mark->reading.status), objection),
             .rule = "Lung-RADS v2022 (ACR): growth is more than 1.5 mm in mean diameter within 12 months.",
             .look_again = "Measure both examinations again, in the same plane and window.",
         });
@@ -71,12 +69,10 @@ void lung_findings_of_rule(struct lung_session *session, const struct lung_nodul
     growth_note(session, mark);
     if (undefined) {
         finding.code = "category_not_defined";
-        finding.text =
-            report_text(&session->report,
-                        plugin_printf(session->host,
-                                      "For what you described the category is not defined, so your %s is "
-                                      "not held against you.",
-                                      said));
+        finding.text = report_printf(&session->report,
+                                     "For what you described the category is not defined, so your %s is "
+                                     "not held against you.",
+                                     said);
     } else if (follows) {
         if (!expert)
             return;
@@ -84,11 +80,10 @@ void lung_findings_of_rule(struct lung_session *session, const struct lung_nodul
         finding.text = "Your category follows from your own description and measurements.";
     } else {
         finding.code = expert_agrees ? "right_category_wrong_rule" : "category_rule_mismatch";
-        finding.text = report_text(
-            &session->report,
-            plugin_printf(session->host, "%s%s%s, but your own description and measurements give %s.",
+        finding.text =
+            report_printf(&session->report, "%s%s%s, but your own description and measurements give %s.",
                           expert_agrees ? "Lung-RADS " : "You called ", said,
-                          expert_agrees ? " is right" : "", lung_category_text((int)ruling.category)));
+                          expert_agrees ? " is right" : "", lung_category_text((int)ruling.category));
         finding.look_again = lung_look(session, mark);
     }
     report_add(&session->report, PART_CHARACTERISATION, finding);

@@ -35,10 +35,7 @@ static void category_metric(struct lung_session *session, const char *name, enum
 
 static void add_metrics(struct lung_session *session)
 {
-    report_score_metric(&session->report, "localisation_score", PART_LOCALISATION, "nothing to localise");
-    report_score_metric(&session->report, "characterisation_score", PART_CHARACTERISATION,
-                        "no actionable nodule to characterise");
-    report_score_metric(&session->report, "decision_score", PART_DECISION, "nothing to decide");
+    report_score_metrics(&session->report, "no actionable nodule to characterise");
     report_count_metric(&session->report, "actionable_nodules", session->truth.actionable);
     report_count_metric(&session->report, "hits", session->hits);
     report_count_metric(&session->report, "misses", session->misses);
@@ -56,7 +53,6 @@ enum overread_status lung_grade(const overread_host *host, const overread_input 
     struct lung_session *session = host->alloc(host->context, sizeof(*session));
     if (!session)
         return OVERREAD_NO_MEMORY;
-    session->host = host;
     session->report.host = host;
     if (!lung_model_config(input->config, &session->config) ||
         !lung_model_truth(input->truth, &session->config, &session->truth) ||

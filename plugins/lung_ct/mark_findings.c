@@ -2,7 +2,6 @@
  * them. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 static const char *const cost_rule =
     "A mark where the truth holds nothing costs 2 points at category 4, 1 at 3 and none at 1 or 2; a nodule "
@@ -40,9 +39,8 @@ static const char *nearest_words(struct lung_session *session, const struct lung
     }
     if (best < 0)
         return "";
-    return report_text(&session->report,
-                       plugin_printf(session->host, " The nearest actionable nodule is %s mm away.",
-                                     fixed_text(best, 3, 1).text));
+    return report_printf(&session->report, " The nearest actionable nodule is %s mm away.",
+                         fixed_text(best, 3, 1).text);
 }
 
 static void false_mark(struct lung_session *session, const struct lung_nodule *mark)
@@ -53,17 +51,17 @@ static void false_mark(struct lung_session *session, const struct lung_nodule *m
     session->false_calls += actionable;
     if (!inside)
         text =
-            plugin_printf(session->host,
+            report_printf(&session->report,
                           "Your mark (Lung-RADS %s) lies outside the lungs, where Lung-RADS has nothing to "
                           "say.%s",
                           category, nearest_words(session, mark));
     else if (actionable)
-        text = plugin_printf(
-            session->host,
+        text = report_printf(
+            &session->report,
             "You called Lung-RADS %s %s, but the truth holds no nodule there: a false positive.%s", category,
             lung_place(session, mark), nearest_words(session, mark));
     else
-        text = plugin_printf(session->host,
+        text = report_printf(&session->report,
                              "You marked a finding %s as Lung-RADS %s: nothing of concern is there.",
                              lung_place(session, mark), category);
     report_add(&session->report, PART_LOCALISATION,
@@ -74,7 +72,7 @@ static void false_mark(struct lung_session *session, const struct lung_nodule *m
                                         : "benign_mark",
                    .points_milli = actionable ? -report_cost(&session->report, cost) : 0,
                    .answer_pointer = lung_pointer(session, mark),
-                   .text = report_text(&session->report, text),
+                   .text = text,
                    .rule = cost_rule,
                    .look_again = actionable ? pitfall(mark->reading.type) : NULL,
                });
@@ -90,25 +88,24 @@ static void minor_mark(struct lung_session *session, int at)
         mark->category >= LUNG_4A ? LUNG_COST_OVERCALLED_SUSPICIOUS : LUNG_COST_OVERCALLED_PROBABLY_BENIGN;
     struct lung_ruling ruling = lung_category_of(&nodule->reading);
     session->false_calls += over;
-    report_add(&session->report, PART_LOCALISATION,
-               (overread_finding){
-                   .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-                   .code = over ? "minor_nodule_over_called" : "minor_nodule",
-                   .points_milli = over ? -report_cost(&session->report, cost) : 0,
-                   .answer_pointer = lung_pointer(session, mark),
-                   .truth_pointer = lung_pointer(session, nodule),
-                   .text = report_text(
-                       &session->report,
-                       plugin_printf(session->host,
-                                     "Your mark lies on the %s of %s %s, which is Lung-RADS %s; you "
-                                     "called it %s.%s",
-                                     lung_type_text((int)nodule->reading.type),
-                                     lung_size(session, nodule->reading.mean, nodule->volume),
-                                     lung_place(session, nodule), lung_category_text((int)nodule->category),
-                                     lung_category_text((int)mark->category), lung_outcome(session, nodule))),
-                   .rule = over && ruling.category ? ruling.rule : cost_rule,
-                   .look_again = over ? lung_look(session, nodule) : NULL,
-               });
+    report_add(
+        &session->report, PART_LOCALISATION,
+        (overread_finding){
+            .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+            .code = over ? "minor_nodule_over_called" : "minor_nodule",
+            .points_milli = over ? -report_cost(&session->report, cost) : 0,
+            .answer_pointer = lung_pointer(session, mark),
+            .truth_pointer = lung_pointer(session, nodule),
+            .text = report_printf(&session->report,
+                                  "Your mark lies on the %s of %s %s, which is Lung-RADS %s; you "
+                                  "called it %s.%s",
+                                  lung_type_text((int)nodule->reading.type),
+                                  lung_size(session, nodule->reading.mean, nodule->volume),
+                                  lung_place(session, nodule), lung_category_text((int)nodule->category),
+                                  lung_category_text((int)mark->category), lung_outcome(session, nodule)),
+            .rule = over && ruling.category ? ruling.rule : cost_rule,
+            .look_again = over ? lung_look(session, nodule) : NULL,
+        });
     lung_findings_of_rule(session, mark, NULL);
 }
 

@@ -1,7 +1,6 @@
 /* Findings about the actionable nodules of the truth: found or not, and how they were described. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 static int32_t points_of_description(const struct lung_nodule *nodule)
 {
@@ -13,11 +12,10 @@ static int32_t points_of_description(const struct lung_nodule *nodule)
 /* "part-solid nodule of 9.0 mm (Lung-RADS 4A) in the upper part of the left chest" */
 static const char *describe(struct lung_session *session, const struct lung_nodule *nodule)
 {
-    return report_text(&session->report,
-                       plugin_printf(session->host, "%s of %s (Lung-RADS %s) %s",
-                                     lung_type_text((int)nodule->reading.type),
-                                     lung_size(session, nodule->reading.mean, nodule->volume),
-                                     lung_category_text((int)nodule->category), lung_place(session, nodule)));
+    return report_printf(&session->report, "%s of %s (Lung-RADS %s) %s",
+                         lung_type_text((int)nodule->reading.type),
+                         lung_size(session, nodule->reading.mean, nodule->volume),
+                         lung_category_text((int)nodule->category), lung_place(session, nodule));
 }
 
 static void not_characterised(struct lung_session *session, const struct lung_nodule *nodule)
@@ -44,9 +42,8 @@ static void missed(struct lung_session *session, const struct lung_nodule *nodul
                    .code = "nodule_missed",
                    .max_points_milli = LUNG_POINTS_FOUND,
                    .truth_pointer = lung_pointer(session, nodule),
-                   .text = report_text(&session->report, plugin_printf(session->host, "You missed the %s.%s",
-                                                                       describe(session, nodule),
-                                                                       lung_outcome(session, nodule))),
+                   .text = report_printf(&session->report, "You missed the %s.%s", describe(session, nodule),
+                                         lung_outcome(session, nodule)),
                    .rule = lung_match_rule(session),
                    .look_again = lung_look(session, nodule),
                });
@@ -58,24 +55,22 @@ static void mislocalised(struct lung_session *session, const struct lung_nodule 
 {
     int64_t distance = lung_distance(nodule->body.centre, mark->body.centre);
     session->near_misses++;
-    report_add(
-        &session->report, PART_LOCALISATION,
-        (overread_finding){
-            .verdict = OVERREAD_PARTIAL,
-            .code = "mislocalised",
-            .points_milli = LUNG_POINTS_NEAR,
-            .max_points_milli = LUNG_POINTS_FOUND,
-            .answer_pointer = lung_pointer(session, mark),
-            .truth_pointer = lung_pointer(session, nodule),
-            .text = report_text(&session->report,
-                                plugin_printf(session->host,
-                                              "Your mark lies %s mm from the centre of the %s: near it, but "
-                                              "not a hit.%s",
-                                              fixed_text(distance, 3, 1).text, describe(session, nodule),
-                                              lung_outcome(session, nodule))),
-            .rule = lung_match_rule(session),
-            .look_again = lung_look(session, nodule),
-        });
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_PARTIAL,
+                   .code = "mislocalised",
+                   .points_milli = LUNG_POINTS_NEAR,
+                   .max_points_milli = LUNG_POINTS_FOUND,
+                   .answer_pointer = lung_pointer(session, mark),
+                   .truth_pointer = lung_pointer(session, nodule),
+                   .text = report_printf(&session->report,
+                                         "Your mark lies %s mm from the centre of the %s: near it, but "
+                                         "not a hit.%s",
+                                         fixed_text(distance, 3, 1).text, describe(session, nodule),
+                                         lung_outcome(session, nodule)),
+                   .rule = lung_match_rule(session),
+                   .look_again = lung_look(session, nodule),
+               });
     not_characterised(session, nodule);
 }
 
@@ -85,14 +80,15 @@ static void found(struct lung_session *session, const struct lung_nodule *nodule
     bool dismissed = mark->category < LUNG_3;
     int64_t distance = lung_distance(nodule->body.centre, mark->body.centre);
     const char *text =
-        dismissed ? plugin_printf(session->host,
-                                  "You saw the %s but called it %s: no follow-up before the next annual "
-                                  "screening would come of it.%s",
-                                  describe(session, nodule), lung_category_text((int)mark->category),
-                                  lung_outcome(session, nodule))
-                  : plugin_printf(session->host, "You found the %s: your mark lies %s mm from its centre.%s",
-                                  describe(session, nodule), fixed_text(distance, 3, 1).text,
-                                  lung_outcome(session, nodule));
+        dismissed
+            ? report_printf(&session->report,
+                            "You saw the %s but called it %s: no follow-up before the next annual "
+                            "screening would come of it.%s",
+                            describe(session, nodule), lung_category_text((int)mark->category),
+                            lung_outcome(session, nodule))
+            : report_printf(&session->report, "You found the %s: your mark lies %s mm from its centre.%s",
+                            describe(session, nodule), fixed_text(distance, 3, 1).text,
+                            lung_outcome(session, nodule));
     session->hits += !dismissed;
     session->misses += dismissed;
     report_add(&session->report, PART_LOCALISATION,
@@ -103,7 +99,7 @@ static void found(struct lung_session *session, const struct lung_nodule *nodule
                    .max_points_milli = LUNG_POINTS_FOUND,
                    .answer_pointer = lung_pointer(session, mark),
                    .truth_pointer = lung_pointer(session, nodule),
-                   .text = report_text(&session->report, text),
+                   .text = text,
                    .rule = lung_match_rule(session),
                    .look_again = dismissed ? lung_look(session, nodule) : NULL,
                });
@@ -126,12 +122,12 @@ static void type_finding(struct lung_session *session, const struct lung_nodule 
     int32_t points = type_points(&mark->reading, &nodule->reading);
     bool right = points == LUNG_POINTS_TYPE, partly = points > 0 && !right;
     const char *text =
-        right
-            ? plugin_printf(session->host, "The type is right: %s.", lung_type_text((int)mark->reading.type))
+        right ? report_printf(&session->report, "The type is right: %s.",
+                              lung_type_text((int)mark->reading.type))
         : mark->reading.type == nodule->reading.type
-            ? plugin_printf(session->host, "It is an %s, as you said, but of another kind than you said.",
+            ? report_printf(&session->report, "It is an %s, as you said, but of another kind than you said.",
                             lung_type_text((int)mark->reading.type))
-            : plugin_printf(session->host, "You called the type \"%s\"; it is \"%s\".%s",
+            : report_printf(&session->report, "You called the type \"%s\"; it is \"%s\".%s",
                             lung_type_text((int)mark->reading.type),
                             lung_type_text((int)nodule->reading.type),
                             partly ? " Both are solid." : " Each type has thresholds of its own.");
@@ -144,7 +140,7 @@ static void type_finding(struct lung_session *session, const struct lung_nodule 
             .max_points_milli = LUNG_POINTS_TYPE,
             .answer_pointer = lung_pointer(session, mark),
             .truth_pointer = lung_pointer(session, nodule),
-            .text = report_text(&session->report, text),
+            .text = text,
             .rule = "Lung-RADS v2022 (ACR): the type of the nodule decides which row of the table applies.",
             .look_again = right ? NULL : lung_look(session, nodule),
         });
@@ -161,29 +157,25 @@ static const char *consequence(struct lung_session *session, const struct lung_n
     int other = (int)lung_category_of(&reading).category;
     if (own == other || own == LUNG_NOT_DEFINED || other == LUNG_NOT_DEFINED)
         return "";
-    return report_text(&session->report,
-                       plugin_printf(session->host,
-                                     " That matters: a threshold lies between, and your description gives "
-                                     "%s with the true size, not %s.",
-                                     lung_category_text(other), lung_category_text(own)));
+    return report_printf(&session->report,
+                         " That matters: a threshold lies between, and your description gives "
+                         "%s with the true size, not %s.",
+                         lung_category_text(other), lung_category_text(own));
 }
 
 static const char *measure_rule(struct lung_session *session, bool by_volume)
 {
     const char *tolerance =
-        report_text(&session->report, plugin_printf(session->host, "%s",
-                                                    fixed_text(session->config.size_tolerance, 1, 1).text));
-    const char *rule =
-        by_volume
-            ? plugin_printf(session->host,
-                            "A volume counts as the sphere that has it: Lung-RADS v2022 (ACR) states each "
-                            "threshold both ways. Right within %s mm of diameter in this case.",
-                            tolerance)
-            : plugin_printf(session->host,
-                            "Mean of long and short axis in the lung window, to 0.1 mm "
-                            "(Lung-RADS v2022); right within %s mm in this case.",
-                            tolerance);
-    return report_text(&session->report, rule);
+        report_printf(&session->report, "%s", fixed_text(session->config.size_tolerance, 1, 1).text);
+    return by_volume
+               ? report_printf(&session->report,
+                               "A volume counts as the sphere that has it: Lung-RADS v2022 (ACR) states each "
+                               "threshold both ways. Right within %s mm of diameter in this case.",
+                               tolerance)
+               : report_printf(&session->report,
+                               "Mean of long and short axis in the lung window, to 0.1 mm "
+                               "(Lung-RADS v2022); right within %s mm in this case.",
+                               tolerance);
 }
 
 static void measure_finding(struct lung_session *session, const struct lung_nodule *nodule,
@@ -198,11 +190,11 @@ static void measure_finding(struct lung_session *session, const struct lung_nodu
     const char *what = solid ? "the solid component" : "the nodule";
     const char *text;
     if (said == LUNG_UNKNOWN)
-        text = plugin_printf(session->host, "You did not measure %s; its %s %s.", what,
+        text = report_printf(&session->report, "You did not measure %s; its %s %s.", what,
                              truth_volume == LUNG_UNKNOWN ? "mean diameter is" : "volume is",
                              lung_size(session, truth, truth_volume));
     else
-        text = plugin_printf(session->host, "You measured %s for %s, the truth is %s.%s",
+        text = report_printf(&session->report, "You measured %s for %s, the truth is %s.%s",
                              lung_size(session, said, said_volume), what,
                              lung_size(session, truth, truth_volume),
                              solid ? consequence(session, mark, mark->reading.mean, truth)
@@ -217,7 +209,7 @@ static void measure_finding(struct lung_session *session, const struct lung_nodu
                    .max_points_milli = LUNG_POINTS_SIZE,
                    .answer_pointer = lung_pointer(session, mark),
                    .truth_pointer = lung_pointer(session, nodule),
-                   .text = report_text(&session->report, text),
+                   .text = text,
                    .rule = measure_rule(session, by_volume),
                    .look_again = right ? NULL : lung_look(session, nodule),
                });
@@ -230,8 +222,8 @@ static void status_finding(struct lung_session *session, const struct lung_nodul
     const char *said = lung_status_text((int)mark->reading.status);
     const char *truth = lung_status_text((int)nodule->reading.status);
     const char *text =
-        right ? plugin_printf(session->host, "The status is right: %s.", said)
-              : plugin_printf(session->host, "You said \"%s\"; it is \"%s\".%s", said, truth,
+        right ? report_printf(&session->report, "The status is right: %s.", said)
+              : report_printf(&session->report, "You said \"%s\"; it is \"%s\".%s", said, truth,
                               session->config.interval_months == LUNG_UNKNOWN
                                   ? " There is no prior examination: every nodule is at baseline."
                                   : "");
@@ -244,7 +236,7 @@ static void status_finding(struct lung_session *session, const struct lung_nodul
             .max_points_milli = LUNG_POINTS_STATUS,
             .answer_pointer = lung_pointer(session, mark),
             .truth_pointer = lung_pointer(session, nodule),
-            .text = report_text(&session->report, text),
+            .text = text,
             .rule = "Lung-RADS v2022 (ACR): growth is more than 1.5 mm in mean diameter within 12 months.",
             .look_again = right ? NULL : "Compare the same slice and window with the prior examination.",
         });

@@ -1,10 +1,9 @@
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 const char *lung_pointer(struct lung_session *session, const struct lung_nodule *nodule)
 {
-    return report_text(&session->report, plugin_printf(session->host, "/nodules/%u", nodule->index));
+    return report_printf(&session->report, "/nodules/%u", nodule->index);
 }
 
 const char *lung_place(struct lung_session *session, const struct lung_nodule *nodule)
@@ -14,17 +13,15 @@ const char *lung_place(struct lung_session *session, const struct lung_nodule *n
     int64_t midline = (config->bounds[0][0] + config->bounds[0][1]) / 2;
     int64_t height = config->bounds[2][1] - config->bounds[2][0], up = at[2] - config->bounds[2][0];
     const char *third = up * 3 >= height * 2 ? "upper" : up * 3 >= height ? "middle" : "lower";
-    return report_text(&session->report, plugin_printf(session->host, "in the %s part of the %s chest", third,
-                                                       at[0] >= midline ? "left" : "right"));
+    return report_printf(&session->report, "in the %s part of the %s chest", third,
+                         at[0] >= midline ? "left" : "right");
 }
 
 const char *lung_size(struct lung_session *session, int mean, int volume)
 {
-    const char *text =
-        volume == LUNG_UNKNOWN
-            ? plugin_printf(session->host, "%s mm", fixed_text(mean, 1, 1).text)
-            : plugin_printf(session->host, "%d mm³ (%s mm)", volume, fixed_text(mean, 1, 1).text);
-    return report_text(&session->report, text);
+    return volume == LUNG_UNKNOWN
+               ? report_printf(&session->report, "%s mm", fixed_text(mean, 1, 1).text)
+               : report_printf(&session->report, "%d mm³ (%s mm)", volume, fixed_text(mean, 1, 1).text);
 }
 
 const char *lung_look(struct lung_session *session, const struct lung_nodule *nodule)
@@ -33,10 +30,9 @@ const char *lung_look(struct lung_session *session, const struct lung_nodule *no
                           ? "in the lung window, then in a narrow window for its solid part,"
                           : "in the lung window and on maximum intensity projections,";
     const int64_t *at = nodule->body.centre;
-    return report_text(&session->report,
-                       plugin_printf(session->host, "Look %s %s, near L %s, P %s, S %s mm.", how,
-                                     lung_place(session, nodule), fixed_text(at[0], 3, 0).text,
-                                     fixed_text(at[1], 3, 0).text, fixed_text(at[2], 3, 0).text));
+    return report_printf(&session->report, "Look %s %s, near L %s, P %s, S %s mm.", how,
+                         lung_place(session, nodule), fixed_text(at[0], 3, 0).text,
+                         fixed_text(at[1], 3, 0).text, fixed_text(at[2], 3, 0).text);
 }
 
 const char *lung_match_rule(struct lung_session *session)
@@ -44,12 +40,10 @@ const char *lung_match_rule(struct lung_session *session)
     if (!session->config.by_distance)
         return "This case counts a mark inside the nodule as a hit; one mark per nodule, as many hits as "
                "possible.";
-    return report_text(
-        &session->report,
-        plugin_printf(session->host,
-                      "This case counts a mark inside the nodule, or within %s mm of its centre, as "
-                      "a hit; one mark per nodule, as many hits as possible.",
-                      fixed_text(session->config.distance, 3, 1).text));
+    return report_printf(&session->report,
+                         "This case counts a mark inside the nodule, or within %s mm of its centre, as "
+                         "a hit; one mark per nodule, as many hits as possible.",
+                         fixed_text(session->config.distance, 3, 1).text);
 }
 
 const char *lung_outcome(struct lung_session *session, const struct lung_nodule *nodule)
@@ -60,6 +54,6 @@ const char *lung_outcome(struct lung_session *session, const struct lung_nodule 
                                                 : NULL;
     if (!what)
         return "";
-    return report_text(&session->report, plugin_printf(session->host, "%s%s%s%s.", what, detail ? " (" : "",
-                                                       detail ? detail : "", detail ? ")" : ""));
+    return report_printf(&session->report, "%s%s%s%s.", what, detail ? " (" : "", detail ? detail : "",
+                         detail ? ")" : "");
 }

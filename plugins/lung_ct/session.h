@@ -34,7 +34,6 @@ enum lung_points {
 };
 
 struct lung_session {
-    const overread_host *host;
     struct lung_config config;
     struct lung_case truth, answer;
     struct lung_matching matching;

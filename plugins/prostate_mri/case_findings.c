@@ -2,7 +2,6 @@
  * correct. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 void findings_of_decision(struct session *session)
 {
@@ -118,9 +117,9 @@ static void size_finding(struct session *session, const struct lesion_model *les
         return;
     bool right = answered && is_close(mark->size, truth, TOLERANCE_PERCENT, TOLERANCE_MM * GEOMETRY_MM);
     const char *text = !answered
-                           ? plugin_printf(session->host, "You gave no size; the lesion measures %s mm.",
+                           ? report_printf(&session->report, "You gave no size; the lesion measures %s mm.",
                                            fixed_text(truth, 3, 1).text)
-                           : plugin_printf(session->host, "You measured %s mm, the truth is %s mm.%s",
+                           : report_printf(&session->report, "You measured %s mm, the truth is %s mm.%s",
                                            fixed_text(mark->size, 3, 1).text, fixed_text(truth, 3, 1).text,
                                            (mark->size >= large) != (truth >= large)
                                                ? " The 15 mm between score 4 and score 5 lies between them."
@@ -138,11 +137,11 @@ static void sign_finding(struct session *session, int answer, int truth, const c
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, question->bit)))
         return;
     const char *is = truth ? "is" : "is no";
-    const char *text = answered
-                           ? plugin_printf(session->host, "You reported %s%s; there %s %s.",
-                                           answer ? "" : "no ", name, is, name)
-                           : plugin_printf(session->host, "You did not say whether there is %s; there %s %s.",
-                                           name, is, name);
+    const char *text =
+        answered ? report_printf(&session->report, "You reported %s%s; there %s %s.", answer ? "" : "no ",
+                                 name, is, name)
+                 : report_printf(&session->report, "You did not say whether there is %s; there %s %s.", name,
+                                 is, name);
     add_outcome(
         session, question, answered, answered && answer == truth ? question->worth : 0, text,
         "PI-RADS v2.1: extraprostatic extension and seminal vesicle invasion are reported for each lesion.");
@@ -201,7 +200,7 @@ static void management_finding(struct session *session)
     bool partly = answered && said != truth && said != MANAGEMENT_NO_BIOPSY &&
                   truth != MANAGEMENT_NO_BIOPSY && (said == MANAGEMENT_BOTH || truth == MANAGEMENT_BOTH);
     const char *text =
-        plugin_printf(session->host, "You chose %s; right was %s.",
+        report_printf(&session->report, "You chose %s; right was %s.",
                       answered ? model_management_text(said) : "nothing", model_management_text(truth));
     add_outcome(session, &question, answered,
                 answered && said == truth ? POINTS_MANAGEMENT
@@ -238,8 +237,8 @@ static void index_finding(struct session *session)
     bool right = mark && session->matching.hit[truth] && session->matching.mark_of_lesion[truth] == at;
     const char *place = session_place(session, &session->truth.lesions[truth].common);
     question.look_again = session_look(session, &session->truth.lesions[truth].common);
-    const char *text = right ? plugin_printf(session->host, "You named the right index lesion, %s.", place)
-                             : plugin_printf(session->host, "%s; the index lesion lies %s.",
+    const char *text = right ? report_printf(&session->report, "You named the right index lesion, %s.", place)
+                             : report_printf(&session->report, "%s; the index lesion lies %s.",
                                              mark ? "You named another finding the index lesion"
                                                   : "You named no index lesion",
                                              place);
@@ -270,9 +269,9 @@ static void volume_finding(struct session *session)
         return;
     bool right = answered && is_close(said->volume, truth->volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES);
     const char *text =
-        answered ? plugin_printf(session->host, "You gave %s ml, the gland has %s ml.",
+        answered ? report_printf(&session->report, "You gave %s ml, the gland has %s ml.",
                                  fixed_text(said->volume, 3, 1).text, fixed_text(truth->volume, 3, 1).text)
-                 : plugin_printf(session->host, "You gave no gland volume; it is %s ml.",
+                 : report_printf(&session->report, "You gave no gland volume; it is %s ml.",
                                  fixed_text(truth->volume, 3, 1).text);
     add_outcome(session, &question, answered, right ? POINTS_ASKED : 0, text, rule);
 }
@@ -288,16 +287,17 @@ static void volume_formula_finding(struct session *session)
     int64_t volume = (int64_t)fixed_divide(cube * 52, INT64_C(100000000000)); /* um^3 * 0.52 -> ul */
     if (is_close(said->volume, volume, TOLERANCE_PERCENT, TOLERANCE_MICROLITRES))
         return;
-    report_add(&session->report, PART_CHARACTERISATION,
-               (overread_finding){
-                   .verdict = OVERREAD_NOTE,
-                   .code = "volume_formula_mismatch",
-                   .answer_pointer = "/volume_ml",
-                   .text = plugin_printf(
-                       session->host, "Your diameters give %s ml by the ellipsoid formula, you wrote %s ml.",
-                       fixed_text(volume, 3, 1).text, fixed_text(said->volume, 3, 1).text),
-                   .rule = "Gland volume = length x width x height (cm) x 0.52 (PI-RADS v2.1).",
-               });
+    report_add(
+        &session->report, PART_CHARACTERISATION,
+        (overread_finding){
+            .verdict = OVERREAD_NOTE,
+            .code = "volume_formula_mismatch",
+            .answer_pointer = "/volume_ml",
+            .text = report_printf(&session->report,
+                                  "Your diameters give %s ml by the ellipsoid formula, you wrote %s ml.",
+                                  fixed_text(volume, 3, 1).text, fixed_text(said->volume, 3, 1).text),
+            .rule = "Gland volume = length x width x height (cm) x 0.52 (PI-RADS v2.1).",
+        });
 }
 
 static void density_finding(struct session *session)
@@ -317,10 +317,10 @@ static void density_finding(struct session *session)
     bool right = answered && is_close(said, truth, TOLERANCE_PERCENT, TOLERANCE_MICRO);
     bool crossed = answered && (said >= THRESHOLD_MICRO) != (truth >= THRESHOLD_MICRO);
     const char *text =
-        answered ? plugin_printf(session->host, "You gave a PSA density of %s, it is %s ng/ml/ml.%s",
+        answered ? report_printf(&session->report, "You gave a PSA density of %s, it is %s ng/ml/ml.%s",
                                  fixed_text(said, 6, 2).text, fixed_text(truth, 6, 2).text,
                                  crossed ? " The usual threshold of 0.15 lies between them." : "")
-                 : plugin_printf(session->host, "You gave no PSA density; it is %s ng/ml/ml.",
+                 : report_printf(&session->report, "You gave no PSA density; it is %s ng/ml/ml.",
                                  fixed_text(truth, 6, 2).text);
     add_outcome(session, &question, answered, right ? POINTS_ASKED : 0, text,
                 "PSA density = PSA (ng/ml) / gland volume (ml); right within 15 % or 0.01.");
@@ -338,7 +338,7 @@ static void probability_finding(struct session *session)
                    .verdict = OVERREAD_NOTE,
                    .code = "probability_contradicts",
                    .answer_pointer = "/cspca_probability",
-                   .text = plugin_printf(session->host,
+                   .text = report_printf(&session->report,
                                          "You held significant cancer %s %% likely and yet decided %s.",
                                          fixed_text(said->probability, 4, 0).text,
                                          said->cspca ? "that it is there" : "that it is not there"),
@@ -390,27 +390,24 @@ bool findings_verdict(struct session *session)
         "more) than the case allows; without csPCa, there is no false call of PI-RADS 4 or 5.";
     const struct config_model *config = &session->config;
     const char *why = NULL;
-    bool memory = true;
     if (session->truth.facts.cspca != session->answer.facts.cspca) {
         why = "the csPCa decision is wrong";
     } else if (session->misses > 0) {
-        why = plugin_printf(session->host, "%d of %d significant lesions were not hit with PI-RADS 3 or more",
+        why = report_printf(&session->report,
+                            "%d of %d significant lesions were not hit with PI-RADS 3 or more",
                             session->misses, session->truth.significant);
-        memory = why != NULL;
     } else if (session->truth.facts.cspca && session->false_targets > config->max_false_positives) {
-        why =
-            plugin_printf(session->host, "there are %d false targets, more than the %d that this case allows",
-                          session->false_targets, config->max_false_positives);
-        memory = why != NULL;
+        why = report_printf(&session->report,
+                            "there are %d false targets, more than the %d that this case allows",
+                            session->false_targets, config->max_false_positives);
     } else if (!session->truth.facts.cspca && session->false_suspicious > 0) {
         why = "a case without significant cancer got a false call of PI-RADS 4 or 5";
     }
-    session->report.failed |= !memory;
     report_add(&session->report, PART_DECISION,
                (overread_finding){
                    .verdict = OVERREAD_NOTE,
                    .code = why ? "counts_as_wrong" : "counts_as_correct",
-                   .text = why ? plugin_printf(session->host, "This read counts as wrong: %s.", why)
+                   .text = why ? report_printf(&session->report, "This read counts as wrong: %s.", why)
                                : "This read counts as correct.",
                    .rule = rule,
                });

@@ -71,10 +71,7 @@ static void probability_metric(struct session *session)
 
 static void add_metrics(struct session *session)
 {
-    report_score_metric(&session->report, "localisation_score", PART_LOCALISATION, "nothing to localise");
-    report_score_metric(&session->report, "characterisation_score", PART_CHARACTERISATION,
-                        "no clinically significant lesion to characterise");
-    report_score_metric(&session->report, "decision_score", PART_DECISION, "nothing to decide");
+    report_score_metrics(&session->report, "no clinically significant lesion to characterise");
     report_count_metric(&session->report, "significant_lesions", session->truth.significant);
     report_count_metric(&session->report, "hits", session->hits);
     report_count_metric(&session->report, "misses", session->misses);
@@ -92,7 +89,6 @@ enum overread_status prostate_grade(const overread_host *host, const overread_in
     struct session *session = host->alloc(host->context, sizeof(*session));
     if (!session)
         return OVERREAD_NO_MEMORY;
-    session->host = host;
     session->report.host = host;
     if (!model_config(input->config, &session->config) ||
         !model_truth(input->truth, &session->config, &session->truth) ||

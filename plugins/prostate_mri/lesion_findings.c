@@ -2,14 +2,12 @@
  * described. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 static const char *grade_words(struct session *session, const struct lesion_model *lesion)
 {
     if (lesion->isup < 0)
         return "clinically significant cancer";
-    const char *words = plugin_printf(session->host, "cancer of ISUP grade group %d", lesion->isup);
-    return report_text(&session->report, words);
+    return report_printf(&session->report, "cancer of ISUP grade group %d", lesion->isup);
 }
 
 static int32_t points_of_lesion(const struct session *session, const struct lesion_model *lesion)
@@ -57,8 +55,8 @@ static void add_lost_description(struct session *session, const struct lesion_mo
                    .code = "not_characterised",
                    .max_points_milli = points_of_lesion(session, lesion) - POINTS_FOUND,
                    .truth_pointer = session_lesion_pointer(session, lesion),
-                   .text = plugin_printf(
-                       session->host,
+                   .text = report_printf(
+                       &session->report,
                        "As the lesion %s was not hit, its zone, category and sectors could not be judged.",
                        session_place(session, &lesion->common)),
                    .rule = "Only a lesion that was hit is characterised.",
@@ -71,20 +69,19 @@ static void lesion_missed(struct session *session, const struct lesion_model *le
     const char *expert = "";
     session->misses++;
     if (common->has_scores)
-        expert = plugin_printf(session->host, " The expert scored T2W %s, DWI %s, DCE %s there.",
+        expert = report_printf(&session->report, " The expert scored T2W %s, DWI %s, DCE %s there.",
                                pirads_score_text(common->scores.t2w), pirads_score_text(common->scores.dwi),
                                pirads_dce_text(common->scores.dce));
-    session->report.failed |= !expert;
     report_add(&session->report, PART_LOCALISATION,
                (overread_finding){
                    .verdict = OVERREAD_MISS,
                    .code = "lesion_missed",
                    .max_points_milli = POINTS_FOUND,
                    .truth_pointer = session_lesion_pointer(session, lesion),
-                   .text = plugin_printf(session->host, "You missed a %s of %s mm %s.%s",
+                   .text = report_printf(&session->report, "You missed a %s of %s mm %s.%s",
                                          grade_words(session, lesion),
                                          fixed_text(greatest_dimension(common), 3, 0).text,
-                                         session_place(session, common), expert ? expert : ""),
+                                         session_place(session, common), expert),
                    .rule = session_match_rule(session),
                    .look_again = session_look(session, common),
                });
@@ -105,8 +102,8 @@ static void lesion_mislocalised(struct session *session, const struct lesion_mod
                    .max_points_milli = POINTS_FOUND,
                    .answer_pointer = session_mark_pointer(session, mark),
                    .truth_pointer = session_lesion_pointer(session, lesion),
-                   .text = plugin_printf(
-                       session->host,
+                   .text = report_printf(
+                       &session->report,
                        "Your mark lies %s mm from the %s %s, mostly %s of it: near, but a biopsy aimed there "
                        "could miss it.",
                        fixed_text(geometry_distance(centre, &mark->position), 3, 1).text,
@@ -131,19 +128,17 @@ static void lesion_found(struct session *session, const struct lesion_model *les
 {
     bool dismissed = is_dismissed(lesion, mark);
     const char *distance =
-        plugin_printf(session->host, "%s",
+        report_printf(&session->report, "%s",
                       fixed_text(geometry_distance(&lesion->common.position, &mark->position), 3, 1).text);
     const char *text =
         dismissed
-            ? plugin_printf(session->host,
+            ? report_printf(&session->report,
                             "You saw the %s %s (%s mm from its centre) but called it PI-RADS %d, which sends "
                             "nobody to biopsy: the cancer would have gone undiagnosed.",
-                            grade_words(session, lesion), session_place(session, &lesion->common),
-                            distance ? distance : "", mark->category)
-            : plugin_printf(session->host, "You found the %s %s: your mark lies %s mm from its centre.",
-                            grade_words(session, lesion), session_place(session, &lesion->common),
-                            distance ? distance : "");
-    session->report.failed |= !distance;
+                            grade_words(session, lesion), session_place(session, &lesion->common), distance,
+                            mark->category)
+            : report_printf(&session->report, "You found the %s %s: your mark lies %s mm from its centre.",
+                            grade_words(session, lesion), session_place(session, &lesion->common), distance);
     session->hits += !dismissed;
     session->misses += dismissed;
     report_add(&session->report, PART_LOCALISATION,
@@ -166,15 +161,14 @@ static void zone_finding(struct session *session, const struct lesion_model *les
     bool right = mark->zone == lesion->common.zone;
     const char *consequence = "";
     if (mark->basis != lesion->common.basis)
-        consequence = plugin_printf(session->host, " That changes the rule: %s is dominant here, not %s.",
+        consequence = report_printf(&session->report, " That changes the rule: %s is dominant here, not %s.",
                                     pirads_dominant_sequence(lesion->common.basis),
                                     pirads_dominant_sequence(mark->basis));
-    session->report.failed |= !consequence;
     const char *text =
-        right ? plugin_printf(session->host, "The zone is right: %s.", pirads_zone_name(mark->zone))
-              : plugin_printf(session->host, "You placed the lesion in the %s; it lies in the %s.%s",
-                              pirads_zone_name(mark->zone), pirads_zone_name(lesion->common.zone),
-                              consequence ? consequence : "");
+        right
+            ? report_printf(&session->report, "The zone is right: %s.", pirads_zone_name(mark->zone))
+            : report_printf(&session->report, "You placed the lesion in the %s; it lies in the %s.%s",
+                            pirads_zone_name(mark->zone), pirads_zone_name(lesion->common.zone), consequence);
     report_add(
         &session->report, PART_CHARACTERISATION,
         (overread_finding){
@@ -207,8 +201,8 @@ static void sector_finding(struct session *session, const struct lesion_model *l
     const char *stated = first ? first->code : "no sector";
     const char *text =
         shared == all
-            ? plugin_printf(session->host, "Your sector is right: %s.", stated)
-            : plugin_printf(session->host,
+            ? report_printf(&session->report, "Your sector is right: %s.", stated)
+            : report_printf(&session->report,
                             "You reported %s%s; the lesion lies %s. %d of the %d sectors named by you or by "
                             "the truth agree.",
                             stated, sector_size(mark->sectors) > 1 ? " and more" : "",
@@ -236,16 +230,15 @@ static const char *score_difference(struct session *session, const struct lesion
     const struct finding_model *expert = &lesion->common;
     if (!expert->has_scores)
         return "";
-    const char *text = plugin_printf(
-        session->host, " The expert scored T2W %s, DWI %s, DCE %s; you scored T2W %s, DWI %s, DCE %s.%s",
-        pirads_score_text(expert->scores.t2w), pirads_score_text(expert->scores.dwi),
-        pirads_dce_text(expert->scores.dce), pirads_score_text(mark->scores.t2w),
-        pirads_score_text(mark->scores.dwi), pirads_dce_text(mark->scores.dce),
-        expert->category + mark->category == 9
-            ? " Between 4 and 5 decides the size: 5 needs 15 mm or more, or "
-              "definite extraprostatic extension."
-            : "");
-    return report_text(&session->report, text);
+    return report_printf(&session->report,
+                         " The expert scored T2W %s, DWI %s, DCE %s; you scored T2W %s, DWI %s, DCE %s.%s",
+                         pirads_score_text(expert->scores.t2w), pirads_score_text(expert->scores.dwi),
+                         pirads_dce_text(expert->scores.dce), pirads_score_text(mark->scores.t2w),
+                         pirads_score_text(mark->scores.dwi), pirads_dce_text(mark->scores.dce),
+                         expert->category + mark->category == 9
+                             ? " Between 4 and 5 decides the size: 5 needs 15 mm or more, or "
+                               "definite extraprostatic extension."
+                             : "");
 }
 
 static const char *expert_rule(const struct finding_model *expert)
@@ -262,8 +255,8 @@ static void category_finding(struct session *session, const struct lesion_model 
     if (!expert)
         return;
     bool right = expert == called, by_one = called - expert == 1 || expert - called == 1;
-    const char *text = right ? plugin_printf(session->host, "The category is right: PI-RADS %d.", called)
-                             : plugin_printf(session->host, "You called PI-RADS %d, the expert %d.%s%s",
+    const char *text = right ? report_printf(&session->report, "The category is right: PI-RADS %d.", called)
+                             : report_printf(&session->report, "You called PI-RADS %d, the expert %d.%s%s",
                                              called, expert, score_difference(session, lesion, mark),
                                              called < TARGET_CATEGORY && expert >= TARGET_CATEGORY
                                                  ? " Below 3 no biopsy follows."

@@ -1,7 +1,6 @@
 /* Findings about marks that hit no clinically significant lesion. They may cost points, so they come last. */
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 static const char *pitfall(enum pirads_zone zone)
 {
@@ -39,9 +38,8 @@ static const char *nearest_words(struct session *session, const struct finding_m
     }
     if (best < 0)
         return "";
-    const char *words = plugin_printf(session->host, " The nearest significant lesion is %s mm away.",
-                                      fixed_text(best, 3, 1).text);
-    return report_text(&session->report, words);
+    return report_printf(&session->report, " The nearest significant lesion is %s mm away.",
+                         fixed_text(best, 3, 1).text);
 }
 
 static int32_t false_cost(int category)
@@ -61,19 +59,19 @@ static void false_mark(struct session *session, const struct finding_model *mark
     session->false_targets += target;
     session->false_suspicious += mark->category >= SUSPICIOUS_CATEGORY;
     if (outside > 0)
-        text = plugin_printf(
-            session->host,
+        text = report_printf(
+            &session->report,
             "Your mark (PI-RADS %d) lies %s mm outside the prostate, where no lesion of the gland can "
             "be.%s",
             mark->category, fixed_text(outside, 3, 1).text, nearest_words(session, mark));
     else if (target)
-        text = plugin_printf(
-            session->host,
+        text = report_printf(
+            &session->report,
             "You called PI-RADS %d %s, but the truth holds no lesion there: a false positive.%s",
             mark->category, session_place(session, mark), nearest_words(session, mark));
     else
-        text = plugin_printf(
-            session->host,
+        text = report_printf(
+            &session->report,
             "You marked a finding %s as PI-RADS %d: nothing of significance is there, as you said.",
             session_place(session, mark), mark->category);
     report_add(&session->report, PART_LOCALISATION,
@@ -97,26 +95,25 @@ static void benign_mark(struct session *session, int at)
         mark->category >= SUSPICIOUS_CATEGORY ? COST_OVERCALLED_SUSPICIOUS : COST_OVERCALLED_EQUIVOCAL;
     const char *kind = lesion->isup == 1 ? "cancer of ISUP grade group 1, not clinically significant,"
                                          : "finding without clinically significant cancer";
-    const char *expert = lesion->common.category ? plugin_printf(session->host, " the expert called it %d",
+    const char *expert = lesion->common.category ? report_printf(&session->report, " the expert called it %d",
                                                                  lesion->common.category)
                                                  : " the expert's category is not known";
-    session->report.failed |= !expert;
     session->false_suspicious += over && mark->category >= SUSPICIOUS_CATEGORY;
-    report_add(&session->report, PART_LOCALISATION,
-               (overread_finding){
-                   .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-                   .code = over ? "over_called" : "benign_finding",
-                   .points_milli = over ? -report_cost(&session->report, cost) : 0,
-                   .answer_pointer = session_mark_pointer(session, mark),
-                   .truth_pointer = session_lesion_pointer(session, lesion),
-                   .text = plugin_printf(
-                       session->host, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.", kind,
-                       session_place(session, &lesion->common), mark->category, expert ? expert : ""),
-                   .rule = "A mark on a finding that is not clinically significant is right up to the "
-                           "expert's category (3 where "
-                           "it is not known). Above it, 4 or 5 costs 1 point and 3 half a point.",
-                   .look_again = over ? pitfall(lesion->common.zone) : NULL,
-               });
+    report_add(
+        &session->report, PART_LOCALISATION,
+        (overread_finding){
+            .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+            .code = over ? "over_called" : "benign_finding",
+            .points_milli = over ? -report_cost(&session->report, cost) : 0,
+            .answer_pointer = session_mark_pointer(session, mark),
+            .truth_pointer = session_lesion_pointer(session, lesion),
+            .text = report_printf(&session->report, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.",
+                                  kind, session_place(session, &lesion->common), mark->category, expert),
+            .rule = "A mark on a finding that is not clinically significant is right up to the "
+                    "expert's category (3 where "
+                    "it is not known). Above it, 4 or 5 costs 1 point and 3 half a point.",
+            .look_again = over ? pitfall(lesion->common.zone) : NULL,
+        });
 }
 
 static void duplicate_mark(struct session *session, int at)
@@ -130,8 +127,8 @@ static void duplicate_mark(struct session *session, int at)
             .code = "duplicate_mark",
             .answer_pointer = session_mark_pointer(session, mark),
             .truth_pointer = session_lesion_pointer(session, lesion),
-            .text = plugin_printf(
-                session->host,
+            .text = report_printf(
+                &session->report,
                 "Another of your marks already counts for the lesion %s; this one (PI-RADS %d) is left "
                 "out.",
                 session_place(session, &lesion->common), mark->category),

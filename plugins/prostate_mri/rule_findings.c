@@ -1,7 +1,6 @@
 /* Does the stated category follow from the reader's own sequence scores, and by the right row of the table?
  */
 #include "session.h"
-#include "common/text.h"
 
 struct judgement {
     const char *code, *text, *look_again;
@@ -13,10 +12,9 @@ static const char *basis_words(struct session *session, const struct finding_mod
 {
     if (mark->zone == PIRADS_PZ || mark->zone == PIRADS_TZ)
         return "";
-    const char *words = plugin_printf(session->host, " (a lesion of the %s, judged as %s %s)",
-                                      pirads_zone_name(mark->zone), pirads_zone_code(mark->basis),
-                                      mark->basis_stated ? "as you stated" : "since no origin was stated");
-    return report_text(&session->report, words);
+    return report_printf(&session->report, " (a lesion of the %s, judged as %s %s)",
+                         pirads_zone_name(mark->zone), pirads_zone_code(mark->basis),
+                         mark->basis_stated ? "as you stated" : "since no origin was stated");
 }
 
 static enum pirads_zone other_basis(enum pirads_zone basis)
@@ -30,17 +28,15 @@ static struct judgement mismatch(struct session *session, const struct finding_m
     enum pirads_zone other = other_basis(mark->basis);
     bool by_other = pirads_category(other, mark->scores).category == mark->category;
     bool right = expert && expert->common.category == mark->category;
-    const char *scores = plugin_printf(
-        session->host, "T2W %s, DWI %s, DCE %s%s", pirads_score_text(mark->scores.t2w),
+    const char *scores = report_printf(
+        &session->report, "T2W %s, DWI %s, DCE %s%s", pirads_score_text(mark->scores.t2w),
         pirads_score_text(mark->scores.dwi), pirads_dce_text(mark->scores.dce), basis_words(session, mark));
-    session->report.failed |= !scores;
-    scores = scores ? scores : "";
     struct judgement ret = {.verdict = OVERREAD_PARTIAL, .look_again = session_look(session, mark)};
     const char *zone = pirads_zone_code(mark->basis), *dominant = pirads_dominant_sequence(mark->basis);
     if (right) {
         ret.code = "right_category_wrong_rule";
-        ret.text = plugin_printf(
-            session->host,
+        ret.text = report_printf(
+            &session->report,
             "PI-RADS %d is right, but your own scores (%s) give %d by the rule of the %s, where "
             "%s is dominant.%s",
             mark->category, scores, given, zone, dominant,
@@ -48,14 +44,14 @@ static struct judgement mismatch(struct session *session, const struct finding_m
     } else if (by_other) {
         ret.code = "wrong_dominant_sequence";
         ret.text =
-            plugin_printf(session->host,
+            report_printf(&session->report,
                           "You let %s decide (%s gives %d there), but in the %s the dominant sequence is %s: "
                           "your scores give %d.",
                           pirads_dominant_sequence(other), scores, mark->category, zone, dominant, given);
     } else {
         ret.code = "category_rule_mismatch";
-        ret.text = plugin_printf(
-            session->host,
+        ret.text = report_printf(
+            &session->report,
             "Your sequence scores are inconsistent with the category: %s gives PI-RADS %d in the "
             "%s, you called %d.",
             scores, given, zone, mark->category);
@@ -76,7 +72,7 @@ static struct judgement other_way(struct session *session, const struct finding_
             ret.code = "right_category_wrong_rule";
             ret.verdict = OVERREAD_PARTIAL;
             ret.points = POINTS_RULE_OTHER_ROW;
-            ret.text = plugin_printf(session->host,
+            ret.text = report_printf(&session->report,
                                      "PI-RADS %d is right, but you came to it another way than the expert, "
                                      "who judged by the %s%s%s",
                                      mark->category, pirads_zone_name(expert->common.basis),
@@ -86,7 +82,7 @@ static struct judgement other_way(struct session *session, const struct finding_
             return ret;
         }
     }
-    ret.text = plugin_printf(session->host, "Your category follows from your own sequence scores%s.",
+    ret.text = report_printf(&session->report, "Your category follows from your own sequence scores%s.",
                              basis_words(session, mark));
     return ret;
 }
@@ -101,7 +97,7 @@ void findings_of_rule(struct session *session, const struct finding_model *mark,
             .code = "category_not_defined",
             .verdict = OVERREAD_NOTE,
             .points = POINTS_RULE,
-            .text = plugin_printf(session->host,
+            .text = report_printf(&session->report,
                                   "For T2W %s, DWI %s, DCE %s (X: inadequate) the category is "
                                   "not defined, so your PI-RADS %d is not held against you.",
                                   pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),

@@ -1,12 +1,9 @@
 #include "session.h"
 #include "common/fixed.h"
-#include "common/text.h"
 
 const char *session_mark_pointer(struct session *session, const struct finding_model *mark)
 {
-    const char *pointer = plugin_printf(session->host, "/lesions/%u", mark->index);
-    session->report.failed |= !pointer;
-    return pointer;
+    return report_printf(&session->report, "/lesions/%u", mark->index);
 }
 
 const char *session_lesion_pointer(struct session *session, const struct lesion_model *lesion)
@@ -29,53 +26,43 @@ const char *session_place(struct session *session, const struct finding_model *f
     const struct sector *sector = sector_at(sector_first(finding->sectors));
     const char *place;
     if (!sector)
-        place = plugin_printf(session->host, "in the %s %s", side_of(session, finding),
+        place = report_printf(&session->report, "in the %s %s", side_of(session, finding),
                               pirads_zone_name(finding->zone));
     else if (sector_size(finding->sectors) == 1)
-        place = plugin_printf(session->host, "in the %s (%s)", sector->name, sector->code);
+        place = report_printf(&session->report, "in the %s (%s)", sector->name, sector->code);
     else
-        place = plugin_printf(session->host, "in the %s (%s and %d more)", sector->name, sector->code,
+        place = report_printf(&session->report, "in the %s (%s and %d more)", sector->name, sector->code,
                               sector_size(finding->sectors) - 1);
-    return report_text(&session->report, place);
+    return place;
 }
 
 const char *session_look(struct session *session, const struct finding_model *finding)
 {
     const char *first = finding->basis == PIRADS_TZ ? "the axial T2W series first, then ADC and high-b DWI,"
                                                     : "ADC and high-b DWI first, then axial T2W,";
-    const char *look = plugin_printf(
-        session->host, "Look at %s %s, near L %s, P %s, S %s mm.", first, session_place(session, finding),
-        fixed_text(finding->position.at[0], 3, 0).text, fixed_text(finding->position.at[1], 3, 0).text,
-        fixed_text(finding->position.at[2], 3, 0).text);
-    session->report.failed |= !look;
-    return look;
+    return report_printf(&session->report, "Look at %s %s, near L %s, P %s, S %s mm.", first,
+                         session_place(session, finding), fixed_text(finding->position.at[0], 3, 0).text,
+                         fixed_text(finding->position.at[1], 3, 0).text,
+                         fixed_text(finding->position.at[2], 3, 0).text);
 }
 
 const char *session_match_rule(struct session *session)
 {
-    const struct config_model *config = &session->config;
-    const char *rule = NULL;
-    switch (config->mode) {
+    switch (session->config.mode) {
     case MATCH_DISTANCE:
-        rule = plugin_printf(
-            session->host,
+        return report_printf(
+            &session->report,
             "This case counts a mark within %s mm of the lesion's centre, or inside it, as a hit; "
             "one mark per lesion, as many hits as possible (as PI-CAI matches).",
-            fixed_text(config->distance, 3, 1).text);
-        break;
+            fixed_text(session->config.distance, 3, 1).text);
     case MATCH_ELLIPSOID:
-        rule = "This case counts a mark inside the lesion, or an outline that overlaps it with IoU 0.10 or "
-               "more, as a "
-               "hit; one mark per lesion, as many hits as possible (as PI-CAI matches).";
-        break;
+        return "This case counts a mark inside the lesion, or an outline that overlaps it with IoU 0.10 or "
+               "more, as a hit; one mark per lesion, as many hits as possible (as PI-CAI matches).";
     case MATCH_POINT:
-        rule = "This case counts a mark inside the lesion as a hit; one mark per lesion, as many hits as "
-               "possible (as "
-               "PI-CAI matches).";
-        break;
+        return "This case counts a mark inside the lesion as a hit; one mark per lesion, as many hits as "
+               "possible (as PI-CAI matches).";
     }
-    session->report.failed |= !rule;
-    return rule;
+    return NULL;
 }
 
 bool session_called_over(const struct session *session, int mark)

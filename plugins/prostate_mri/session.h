@@ -32,7 +32,6 @@ enum points {
 enum { TARGET_CATEGORY = 3, SUSPICIOUS_CATEGORY = 4 };
 
 struct session {
-    const overread_host *host;
     struct config_model config;
     struct truth_model truth;
     struct answer_model answer;
