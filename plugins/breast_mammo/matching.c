@@ -11,12 +11,7 @@ _Static_assert(MODEL_FINDINGS <= ASSIGN_MAX, "every finding has a row");
 
 int64_t matching_distance(const int64_t a[AXES], const int64_t b[AXES])
 {
-    uint128 sum = 0;
-    for (int i = 0; i < AXES; i++) {
-        int64_t d = a[i] - b[i];
-        sum += (uint128)((int128)d * d);
-    }
-    return (int64_t)fixed_sqrt(sum);
+    return fixed_distance(a, b, AXES);
 }
 
 /* Is the point inside the ellipse whose semi-axes are `factor` times as long? The edge counts as inside. */

@@ -24,21 +24,6 @@ const char *model_type_words(int type)
     return type >= 0 && type < TYPES ? words[type] : "finding";
 }
 
-static bool read_pair(const overread_value *value, uint32_t scale, int64_t low, int64_t high,
-                      int64_t ret[AXES])
-{
-    if (value_count(value) != AXES)
-        return false;
-    for (uint32_t i = 0; i < AXES; i++) {
-        if (!value_is_number(value_item(value, i)))
-            return false;
-        ret[i] = fixed_from_value(value_item(value, i), scale, 0);
-        if (ret[i] < low || ret[i] > high)
-            return false;
-    }
-    return true;
-}
-
 static bool read_category(const overread_value *value, int *ret)
 {
     int64_t category = fixed_from_value(value, 1, -1);
@@ -59,8 +44,8 @@ static bool read_view(const overread_value *value, int side, struct view_model *
     if (edge && !value_choice(edge, edges, 2, &right))
         return false;
     ret->chest_wall_right = right == 1;
-    return read_pair(value_member(value, "size_mm"), MODEL_MM, 1, LENGTH_LIMIT, ret->size) &&
-           read_pair(value_member(value, "pixels"), 1, 1, PIXELS_MAX, ret->pixels);
+    return fixed_array(value_member(value, "size_mm"), AXES, MODEL_MM, 1, LENGTH_LIMIT, ret->size) &&
+           fixed_array(value_member(value, "pixels"), AXES, 1, 1, PIXELS_MAX, ret->pixels);
 }
 
 static bool read_views(const overread_value *views, struct config_model *ret)
@@ -158,11 +143,7 @@ static bool before(const struct finding_model *a, const struct finding_model *b)
     int64_t keys_a[KEYS], keys_b[KEYS];
     keys_of(a, keys_a);
     keys_of(b, keys_b);
-    for (int i = 0; i < KEYS; i++) {
-        if (keys_a[i] != keys_b[i])
-            return keys_a[i] < keys_b[i];
-    }
-    return false;
+    return fixed_before(keys_a, keys_b, KEYS);
 }
 
 static void insert(struct read_model *read, const struct finding_model *finding)
@@ -215,9 +196,10 @@ static bool read_true_finding(const overread_value *value, uint32_t index, struc
         if (!place)
             continue;
         ret->in[view].there = true;
-        if (!read_pair(value_member(place, "position"), MODEL_MM, 0, LENGTH_LIMIT, ret->in[view].at) ||
-            !read_pair(value_member(place, "semi_axes"), MODEL_MM, SEMI_AXIS_MIN, LENGTH_LIMIT,
-                       ret->in[view].semi))
+        if (!fixed_array(value_member(place, "position"), AXES, MODEL_MM, 0, LENGTH_LIMIT,
+                         ret->in[view].at) ||
+            !fixed_array(value_member(place, "semi_axes"), AXES, MODEL_MM, SEMI_AXIS_MIN, LENGTH_LIMIT,
+                         ret->in[view].semi))
             return false;
     }
     return ret->id != NULL;
@@ -231,7 +213,7 @@ static bool read_mark(const overread_value *value, uint32_t index, struct findin
     for (int view = 0; view < VIEWS; view++) {
         const overread_value *position = value_member(positions, model_view_keys[view]);
         ret->in[view].there = position != NULL;
-        if (position && !read_pair(position, MODEL_MM, 0, LENGTH_LIMIT, ret->in[view].at))
+        if (position && !fixed_array(position, AXES, MODEL_MM, 0, LENGTH_LIMIT, ret->in[view].at))
             return false;
     }
     return true;

@@ -58,6 +58,22 @@ static inline bool fixed_member(const overread_value *object, const char *name, 
     return true;
 }
 
+/* An array of `count` numbers, each low to high. false: it is none. */
+static inline bool fixed_array(const overread_value *value, uint32_t count, uint32_t scale, int64_t low,
+                               int64_t high, int64_t *ret)
+{
+    if (value_count(value) != count)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!value_is_number(value_item(value, i)))
+            return false;
+        ret[i] = fixed_from_value(value_item(value, i), scale, 0);
+        if (ret[i] < low || ret[i] > high)
+            return false;
+    }
+    return true;
+}
+
 /* The largest r with r * r <= n. */
 static inline uint64_t fixed_sqrt(uint128 n)
 {
@@ -82,6 +98,24 @@ static inline int128 fixed_divide(int128 dividend, int128 divisor)
 static inline int64_t fixed_absolute(int64_t number)
 {
     return number < 0 ? -number : number;
+}
+
+/* Between two points, rounded down. */
+static inline int64_t fixed_distance(const int64_t *a, const int64_t *b, int axes)
+{
+    uint128 sum = 0;
+    for (int i = 0; i < axes; i++)
+        sum += (uint128)((int128)(a[i] - b[i]) * (a[i] - b[i]));
+    return (int64_t)fixed_sqrt(sum);
+}
+
+/* Does a come before b, by the first key that tells them apart? */
+static inline bool fixed_before(const int64_t *a, const int64_t *b, int keys)
+{
+    int i = 0;
+    while (i < keys - 1 && a[i] == b[i])
+        i++;
+    return a[i] < b[i];
 }
 
 struct fixed_text {

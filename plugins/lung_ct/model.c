@@ -14,10 +14,7 @@ enum { FALSE_POSITIVES_DEFAULT = 2, TOLERANCE_DEFAULT = 15, TENTHS = 10 };
 
 int64_t lung_distance(const int64_t a[3], const int64_t b[3])
 {
-    uint128 sum = 0;
-    for (int i = 0; i < 3; i++)
-        sum += (uint128)((int128)(a[i] - b[i]) * (a[i] - b[i]));
-    return (int64_t)fixed_sqrt(sum);
+    return fixed_distance(a, b, 3);
 }
 
 bool lung_body_contains(const struct lung_body *body, const int64_t point[3], int factor, int64_t margin)
@@ -68,27 +65,12 @@ static bool read_number(const overread_value *object, const char *member, uint32
 
 static bool read_vector(const overread_value *value, int64_t ret[3])
 {
-    if (value_count(value) != 3)
-        return false;
-    for (uint32_t i = 0; i < 3; i++) {
-        if (!value_is_number(value_item(value, i)))
-            return false;
-        ret[i] = fixed_from_value(value_item(value, i), LUNG_MM, 0);
-        if (fixed_absolute(ret[i]) > POSITION_LIMIT)
-            return false;
-    }
-    return true;
+    return fixed_array(value, 3, LUNG_MM, -POSITION_LIMIT, POSITION_LIMIT, ret);
 }
 
 static bool read_semi_axes(const overread_value *value, int64_t ret[3])
 {
-    if (!read_vector(value, ret))
-        return false;
-    for (int i = 0; i < 3; i++) {
-        if (ret[i] <= 0 || ret[i] > SEMI_AXIS_LIMIT)
-            return false;
-    }
-    return true;
+    return fixed_array(value, 3, LUNG_MM, 1, SEMI_AXIS_LIMIT, ret);
 }
 
 /* --- Config ------------------------------------------------------------------------------------------ */
@@ -110,20 +92,11 @@ static bool read_match(const overread_value *value, struct lung_config *ret)
 
 static bool read_bounds(const overread_value *value, struct lung_config *ret)
 {
-    if (value_count(value) != 3)
-        return false;
     for (uint32_t i = 0; i < 3; i++) {
-        const overread_value *pair = value_item(value, i);
-        if (value_count(pair) != 2 || !value_is_number(value_item(pair, 0)) ||
-            !value_is_number(value_item(pair, 1)))
+        if (!fixed_array(value_item(value, i), 2, LUNG_MM, -POSITION_LIMIT, POSITION_LIMIT, ret->bounds[i]))
             return false;
-        for (uint32_t k = 0; k < 2; k++) {
-            ret->bounds[i][k] = fixed_from_value(value_item(pair, k), LUNG_MM, 0);
-            if (fixed_absolute(ret->bounds[i][k]) > POSITION_LIMIT)
-                return false;
-        }
     }
-    return true;
+    return value_count(value) == 3;
 }
 
 bool lung_model_config(const overread_value *value, struct lung_config *ret)

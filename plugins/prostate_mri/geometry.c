@@ -5,12 +5,7 @@ enum { GRID = 32 };
 
 int64_t geometry_distance(const struct point *a, const struct point *b)
 {
-    uint128 sum = 0;
-    for (int i = 0; i < 3; i++) {
-        int64_t d = a->at[i] - b->at[i];
-        sum += (uint128)((int128)d * d);
-    }
-    return (int64_t)fixed_sqrt(sum);
+    return fixed_distance(a->at, b->at, 3);
 }
 
 /* The point in the ellipsoid's own frame, in micrometres. */

@@ -11,12 +11,6 @@ _Static_assert(MODEL_LESIONS == ASSIGN_MAX, "the schemas' maxItems");
 #define WEIGHT_OVERLAP INT64_C(100000000)
 #define DISTANCE_LIMIT INT64_C(2000000) /* micrometres; farther counts as this far */
 
-void matching_assign(int rows, int columns, int64_t weight[MODEL_LESIONS][MODEL_LESIONS],
-                     int column_of[MODEL_LESIONS])
-{
-    assign_best(rows, columns, weight, column_of);
-}
-
 /* All that matching asks of a lesion and a mark, worked out once. */
 struct pair {
     bool hits, near;
@@ -58,7 +52,7 @@ static void stage(const struct pairs *pairs, int marks, int first, int end, enum
             weight[i - first][j] = both_free && allowed ? pair->weight : -1;
         }
     }
-    matching_assign(end - first, marks, weight, column_of);
+    assign_best(end - first, marks, weight, column_of);
     for (int i = first; i < end; i++) {
         int mark = column_of[i - first];
         if (mark < 0)

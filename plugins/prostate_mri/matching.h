@@ -23,10 +23,4 @@ struct matching {                       /* indices into the models' canonical or
 void matching_solve(const struct config_model *config, const struct truth_model *truth,
                     const struct answer_model *answer, struct matching *ret);
 
-/* Exact maximum of the summed weights of a one-to-one assignment (Hungarian method). weight[r][c] < 0: not
- * allowed. column_of[r] = -1 for a row without partner. Sums must stay below 2^60. Among equal sums the
- * choice depends on the order of rows and columns only: sort them by content first. */
-void matching_assign(int rows, int columns, int64_t weight[MODEL_LESIONS][MODEL_LESIONS],
-                     int column_of[MODEL_LESIONS]);
-
 #endif

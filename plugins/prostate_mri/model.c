@@ -13,27 +13,17 @@ enum { NEAR_DEFAULT_MM = 10, GLAND_MARGIN_DEFAULT_MM = 10, FALSE_POSITIVES_DEFAU
 
 static bool read_vector(const overread_value *value, uint32_t scale, int64_t ret[3])
 {
-    if (value_count(value) != 3)
-        return false;
-    for (uint32_t i = 0; i < 3; i++) {
-        if (!value_is_number(value_item(value, i)))
-            return false;
-        ret[i] = fixed_from_value(value_item(value, i), scale, 0);
-        if (fixed_absolute(ret[i]) > LENGTH_LIMIT)
-            return false;
-    }
-    return true;
+    return fixed_array(value, 3, scale, -LENGTH_LIMIT, LENGTH_LIMIT, ret);
 }
 
 /* Reads semi_axes and, when given, axes. The centre is the caller's. */
 static bool read_ellipsoid(const overread_value *object, struct ellipsoid *ret)
 {
-    if (!read_vector(value_member(object, "semi_axes"), GEOMETRY_MM, ret->semi))
+    if (!fixed_array(value_member(object, "semi_axes"), 3, GEOMETRY_MM, SEMI_AXIS_MIN, SEMI_AXIS_MAX,
+                     ret->semi))
         return false;
     const overread_value *axes = value_member(object, "axes");
     for (uint32_t i = 0; i < 3; i++) {
-        if (ret->semi[i] < SEMI_AXIS_MIN || ret->semi[i] > SEMI_AXIS_MAX)
-            return false;
         for (uint32_t k = 0; k < 3; k++)
             ret->axis[i][k] = i == k ? GEOMETRY_UNIT : 0;
         if (axes && !read_vector(value_item(axes, i), GEOMETRY_UNIT, ret->axis[i]))
@@ -138,14 +128,8 @@ static bool read_asked(const overread_value *ask, struct config_model *ret)
 static bool read_bounds(const overread_value *bounds, struct config_model *ret)
 {
     for (uint32_t i = 0; i < 3; i++) {
-        const overread_value *pair = value_item(bounds, i);
-        for (uint32_t k = 0; k < 2; k++) {
-            if (!value_is_number(value_item(pair, k)))
-                return false;
-            ret->bounds[i][k] = fixed_from_value(value_item(pair, k), GEOMETRY_MM, 0);
-            if (fixed_absolute(ret->bounds[i][k]) > LENGTH_LIMIT)
-                return false;
-        }
+        if (!fixed_array(value_item(bounds, i), 2, GEOMETRY_MM, -LENGTH_LIMIT, LENGTH_LIMIT, ret->bounds[i]))
+            return false;
     }
     return true;
 }
@@ -245,11 +229,7 @@ static bool before(const struct finding_model *a, const struct finding_model *b)
     int64_t keys_a[KEYS], keys_b[KEYS];
     keys_of(a, keys_a);
     keys_of(b, keys_b);
-    for (int i = 0; i < KEYS; i++) {
-        if (keys_a[i] != keys_b[i])
-            return keys_a[i] < keys_b[i];
-    }
-    return false;
+    return fixed_before(keys_a, keys_b, KEYS);
 }
 
 static bool lesion_before(const struct lesion_model *a, const struct lesion_model *b)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "common/assign.h"
 #include "prostate_mri/matching.h"
 
 static uint64_t random_state;
@@ -63,7 +64,7 @@ static void the_assignment_is_as_good_as_trying_every_one(void **state)
             for (int c = 0; c < columns; c++)
                 weight[r][c] = next_random() % 3 ? (int64_t)(next_random() % 50) + 1 : -1;
         }
-        matching_assign(rows, columns, weight, column_of);
+        assign_best(rows, columns, weight, column_of);
         assert_int_equal(sum_of(rows, weight, column_of), best_by_trying(0, rows, columns, weight, 0));
     }
 }
@@ -78,7 +79,7 @@ static void twenty_against_twenty_are_all_paired_on_the_diagonal_when_that_is_be
             weight[r][c] =
                 INT64_C(10000000000000000) + (r == (c + 7) % MODEL_LESIONS ? INT64_C(100000000000000) : 0);
     }
-    matching_assign(MODEL_LESIONS, MODEL_LESIONS, weight, column_of);
+    assign_best(MODEL_LESIONS, MODEL_LESIONS, weight, column_of);
     for (int r = 0; r < MODEL_LESIONS; r++)
         assert_int_equal(r, (column_of[r] + 7) % MODEL_LESIONS);
 }
