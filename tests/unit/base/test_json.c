@@ -1,26 +1,6 @@
 #include "testing.h"
 
-#include "base/json.h"
-
-static int set_up(void **state)
-{
-    *state = arena_create();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    *state = arena_destroy(*state);
-    return 0;
-}
-
-static json_t *parsed(void **state, const char *text)
-{
-    json_t *json = NULL;
-    struct error err = {0};
-    assert_int_equal(json_parse(*state, text_of(text), &json, &err), 0);
-    return json;
-}
+#include "arena_testing.h"
 
 static void assert_refused(void **state, struct text text, const char *words)
 {
@@ -36,8 +16,9 @@ static void assert_refused(void **state, struct text text, const char *words)
 
 static void equal_values_render_to_equal_text(void **state)
 {
-    struct text a = json_render(*state, parsed(state, "{\"b\": [1, 2.50, true, null], \"a\": \"\\u00fc\"}"));
-    struct text b = json_render(*state, parsed(state, " {\"a\":\"\xc3\xbc\",\"b\":[1,25e-1,true,null]}\n"));
+    struct text a =
+        json_render(*state, json_in(*state, "{\"b\": [1, 2.50, true, null], \"a\": \"\\u00fc\"}"));
+    struct text b = json_render(*state, json_in(*state, " {\"a\":\"\xc3\xbc\",\"b\":[1,25e-1,true,null]}\n"));
     assert_true(text_equal(a, b));
     assert_string_equal(a.p, "{\"a\":\"\xc3\xbc\",\"b\":[1,2.5,true,null]}");
 }
@@ -46,8 +27,8 @@ static void doubles_survive_rendering_bit_for_bit(void **state)
 {
     static const char *const numbers[] = {"0.1", "-2.2250738585072014e-308", "12345678.901234567", "5e-324"};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        double before = json_real_value(parsed(state, numbers[i]));
-        double after = json_real_value(parsed(state, json_render(*state, parsed(state, numbers[i])).p));
+        double before = json_real_value(json_in(*state, numbers[i]));
+        double after = json_real_value(json_in(*state, json_render(*state, json_in(*state, numbers[i])).p));
         assert_memory_equal(&before, &after, sizeof(before));
     }
 }
@@ -90,21 +71,22 @@ static void nesting_is_bounded_before_anything_recurses(void **state)
 {
     char text[2 * 1000 + 1];
     nested(text, JSON_DEPTH);
-    parsed(state, text);
+    json_in(*state, text);
     nested(text, JSON_DEPTH + 1);
     assert_refused(state, text_of(text), "line 1, column 33: nested more than 32 levels deep");
     nested(text, 1000);
     assert_refused(state, text_of(text), "nested");
     /* Brackets in strings, and closed ones, are no depth. */
-    parsed(state, "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[\"]");
-    parsed(state, "[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]"
-                  ",[],[],[]]");
+    json_in(*state, "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[[[[[[[[\"]");
+    json_in(*state,
+            "[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]"
+            ",[],[],[]]");
 }
 
 static void members_are_taken_by_type_and_range(void **state)
 {
-    const json_t *body = parsed(state, "{\"s\":\"gr\xc3\xbc\xc3\x9f\",\"b\":true,\"i\":7,"
-                                       "\"u\":\"01890a5d-ac96-774b-bcce-b302099a8057\"}");
+    const json_t *body = json_in(*state, "{\"s\":\"gr\xc3\xbc\xc3\x9f\",\"b\":true,\"i\":7,"
+                                         "\"u\":\"01890a5d-ac96-774b-bcce-b302099a8057\"}");
     struct error err = {0};
     const char *s = NULL, *u = NULL;
     bool b = false;
@@ -122,7 +104,7 @@ static void members_are_taken_by_type_and_range(void **state)
 
 static void an_absent_member_is_an_error_only_when_required(void **state)
 {
-    const json_t *body = parsed(state, "{}");
+    const json_t *body = json_in(*state, "{}");
     struct error err = {0};
     const char *s = "untouched";
     bool b = true;
@@ -150,7 +132,7 @@ static void assert_invalid(int r, const struct error *err, const char *field)
 
 static void a_wrong_member_is_named(void **state)
 {
-    const json_t *body = parsed(state, "{\"s\":\"abc\",\"n\":null,\"i\":10,\"d\":1.0}");
+    const json_t *body = json_in(*state, "{\"s\":\"abc\",\"n\":null,\"i\":10,\"d\":1.0}");
     struct error err = {0};
     const char *s = NULL;
     bool b;
@@ -170,16 +152,16 @@ static void a_wrong_member_is_named(void **state)
 static void an_unknown_member_is_refused_by_its_pointer(void **state)
 {
     struct error err = {0};
-    assert_int_equal(json_object_only(parsed(state, "{\"a\":1,\"x/y~z\":2}"), &err, "a", NULL), -1);
+    assert_int_equal(json_object_only(json_in(*state, "{\"a\":1,\"x/y~z\":2}"), &err, "a", NULL), -1);
     assert_string_equal(err.code, "field_unknown");
     assert_string_equal(err.field, "/x~1y~0z");
-    assert_invalid(json_object_only(parsed(state, "[]"), &err, "a", NULL), &err, "");
-    assert_int_equal(json_object_only(parsed(state, "{\"a\":1}"), &err, NULL), -1);
+    assert_invalid(json_object_only(json_in(*state, "[]"), &err, "a", NULL), &err, "");
+    assert_int_equal(json_object_only(json_in(*state, "{\"a\":1}"), &err, NULL), -1);
 }
 
 int main(void)
 {
-#define JSON_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define JSON_TEST(name) arena_test(name)
     const struct CMUnitTest tests[] = {
         JSON_TEST(equal_values_render_to_equal_text),
         JSON_TEST(doubles_survive_rendering_bit_for_bit),

@@ -1,32 +1,9 @@
 #include "billing/plans.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
-struct fixture {
-    struct arena *arena;
-    struct error err;
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    f = (struct fixture){.arena = arena_create()};
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    arena_destroy(f->arena);
-    return 0;
-}
+#include "arena_testing.h"
 
 #define PRICE "{\"period\":\"month\",\"currency\":\"gbp\",\"amount\":1999}"
 #define REST "\"description\":\"Reads.\",\"audience\":\"individual\",\"modalities\":null"
@@ -49,14 +26,6 @@ static void assert_refused(struct fixture *f, const char *text, const char *fiel
     if (strcmp(f->err.field, field) != 0)
         fail_msg("%s: at \"%s\", not \"%s\": %s", text, f->err.field, field, f->err.detail);
     assert_true(strlen(f->err.detail) > 0);
-}
-
-static json_t *json(struct fixture *f, const char *text)
-{
-    json_t *ret;
-    if (json_parse(f->arena, text_of(text), &ret, &f->err) < 0)
-        fail_msg("%s: %s", text, f->err.detail);
-    return ret;
 }
 
 /* --- The file --------------------------------------------------------------------------------------------------------- */
@@ -183,8 +152,8 @@ static const char *compare(struct fixture *f, const char *file, const char *know
     struct plans plans = {0};
     if (file)
         plans = parse(f, file);
-    if (plan_compare(f->arena, file ? &plans.items[0] : NULL, known ? json(f, known) : NULL, product ? json(f, product) : NULL,
-                     json(f, prices), ret, &f->err) < 0)
+    if (plan_compare(f->arena, file ? &plans.items[0] : NULL, known ? json_in(f->arena, known) : NULL, product ? json_in(f->arena, product) : NULL,
+                     json_in(f->arena, prices), ret, &f->err) < 0)
         return f->err.field;
     lines[0] = '\0';
     for (size_t i = 0; i < ret->count; i++)
@@ -272,7 +241,7 @@ static void test_whom_a_plan_is_for_stays(void **state)
                                         "\"modalities\":null,\"prices\":[]}]}", KNOWN(""), PRODUCT, "[]", &steps), "/plans/0/audience");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) fixture_test(name)
 
 int main(void)
 {

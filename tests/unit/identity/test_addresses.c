@@ -1,24 +1,9 @@
 #include "identity/email.h"
 #include "identity/throttle.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
-static int set_up(void **state)
-{
-    *state = arena_create();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    arena_destroy(*state);
-    return 0;
-}
+#include "arena_testing.h"
 
 static void assert_normal(struct arena *arena, const char *address, const char *expected)
 {
@@ -100,11 +85,11 @@ static void test_a_client_is_an_ipv4_address_or_a_64_of_ipv6(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_domain_is_lower_case_and_the_local_part_as_given, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_an_international_domain_has_one_form, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_lengths_are_those_of_rfc_5321, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_what_is_no_address_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_client_is_an_ipv4_address_or_a_64_of_ipv6, set_up, tear_down),
+        arena_test(test_the_domain_is_lower_case_and_the_local_part_as_given),
+        arena_test(test_an_international_domain_has_one_form),
+        arena_test(test_lengths_are_those_of_rfc_5321),
+        arena_test(test_what_is_no_address_is_refused),
+        arena_test(test_a_client_is_an_ipv4_address_or_a_64_of_ipv6),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

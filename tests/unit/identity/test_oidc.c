@@ -1,13 +1,9 @@
 /* What is asked of an OpenID provider and what is believed. Signatures that libcjose makes here; tests/api has others'. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include <cjose/cjose.h>
 
+#include "arena_testing.h"
 #include "identity/oidc.h"
 
 enum { NOW = 1700000000 };
@@ -27,19 +23,11 @@ static int arena_down(void **state)
     return 0;
 }
 
-static json_t *json_of(const char *text)
-{
-    json_t *json;
-    struct error err = {0};
-    assert_int_equal(json_parse(arena, text_of(text), &json, &err), 0);
-    return json;
-}
-
 static json_t *good_document(void)
 {
-    return json_of("{\"issuer\":\"https://op.example\",\"authorization_endpoint\":\"https://op.example/auth?x=1\","
-                   "\"token_endpoint\":\"https://op.example/token\",\"jwks_uri\":\"https://op.example/keys\","
-                   "\"response_types_supported\":[\"code\"],\"code_challenge_methods_supported\":[\"S256\"]}");
+    return json_in(arena, "{\"issuer\":\"https://op.example\",\"authorization_endpoint\":\"https://op.example/auth?x=1\","
+                          "\"token_endpoint\":\"https://op.example/token\",\"jwks_uri\":\"https://op.example/keys\","
+                          "\"response_types_supported\":[\"code\"],\"code_challenge_methods_supported\":[\"S256\"]}");
 }
 
 static void the_request_has_pkce_and_nothing_that_is_not_escaped(void **state)
@@ -80,7 +68,7 @@ static void a_document_that_lacks_something_is_refused(void **state)
         struct error err = {0};
         json_t *document = good_document();
         if (wrong[i].value)
-            json_object_set(document, wrong[i].name, json_of(wrong[i].value));
+            json_object_set(document, wrong[i].name, json_in(arena, wrong[i].value));
         else
             json_object_del(document, wrong[i].name);
         assert_int_equal(oidc_provider_from(document, "https://op.example", &op, &err), -1);
@@ -107,10 +95,10 @@ static const struct oidc_expected expected = {
 static json_t *claims_with(const char *name, const char *value)
 {
     /* access token and at_hash are those of OpenID Connect Core, appendix A.3 */
-    json_t *claims = json_of("{\"iss\":\"https://op.example\",\"aud\":\"us\",\"sub\":\"s\",\"nonce\":\"n\",\"iat\":1700000000,"
-                             "\"exp\":1700000300,\"at_hash\":\"77QmUPtjPfzWtF2AnpK9RQ\"}");
+    json_t *claims = json_in(arena, "{\"iss\":\"https://op.example\",\"aud\":\"us\",\"sub\":\"s\",\"nonce\":\"n\",\"iat\":1700000000,"
+                                    "\"exp\":1700000300,\"at_hash\":\"77QmUPtjPfzWtF2AnpK9RQ\"}");
     if (value)
-        json_object_set(claims, name, json_of(value));
+        json_object_set(claims, name, json_in(arena, value));
     else if (name)
         json_object_del(claims, name);
     return claims;
@@ -172,9 +160,9 @@ static void a_logout_token_has_its_event_a_jti_and_no_nonce(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         json_t *claims = claims_with("events", "{\"http://schemas.openid.net/event/backchannel-logout\":{}}");
         json_object_del(claims, "nonce");
-        json_object_set(claims, "jti", json_of("\"j\""));
+        json_object_set(claims, "jti", json_in(arena, "\"j\""));
         if (cases[i].value)
-            json_object_set(claims, cases[i].name, json_of(cases[i].value));
+            json_object_set(claims, cases[i].name, json_in(arena, cases[i].value));
         else if (cases[i].name)
             json_object_del(claims, cases[i].name);
         assert_int_equal(oidc_logout_token_check(claims, &expected, NULL), cases[i].rc);
@@ -203,10 +191,10 @@ static struct text signed_by(const cjose_jwk_t *key, const char *alg, const char
 static json_t *set_of(const cjose_jwk_t *const keys[], int count)
 {
     cjose_err err;
-    json_t *set = json_of("{\"keys\":[]}");
+    json_t *set = json_in(arena, "{\"keys\":[]}");
     for (int i = 0; i < count; i++) {
         char *json = cjose_jwk_to_json(keys[i], false, &err);
-        json_array_append(json_object_get(set, "keys"), json_of(json));
+        json_array_append(json_object_get(set, "keys"), json_in(arena, json));
         cjose_get_dealloc()(json);
     }
     return set;
@@ -254,10 +242,10 @@ static void what_is_no_token_is_refused(void **state)
     static const char *const bad[] = {"", ".", "..", "a.b.c", "e30.e30.", "e30.e30.AA", "eyJhbGciOiJub25lIn0.e30.", "W10.e30.AA",
                                       "eyJhbGciOiJSUzI1NiIsImFsZyI6Im5vbmUifQ.e30.AA" /* alg twice */,
                                       "eyJhbGciOiJSUzI1NiJ9.e30", "eyJhbGciOiJSUzI1NiJ9.e30.AA.AA"};
-    json_t *claims, *set = json_of("{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}");
+    json_t *claims, *set = json_in(arena, "{\"keys\":[{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"}]}");
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
         assert_int_equal(oidc_token_open(arena, set, text_of(bad[i]), NULL, &claims, NULL), -1);
-    assert_int_equal(oidc_token_open(arena, json_of("{\"keys\":{}}"), text_of("eyJhbGciOiJSUzI1NiJ9.e30.AA"), NULL, &claims, NULL), -1);
+    assert_int_equal(oidc_token_open(arena, json_in(arena, "{\"keys\":{}}"), text_of("eyJhbGciOiJSUzI1NiJ9.e30.AA"), NULL, &claims, NULL), -1);
     char *longest = arena_alloc(arena, OIDC_TOKEN_MAX + 2);
     memset(longest, 'A', OIDC_TOKEN_MAX + 1);
     assert_int_equal(oidc_token_open(arena, set, text_of(longest), NULL, &claims, NULL), -1);

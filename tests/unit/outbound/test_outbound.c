@@ -1,16 +1,12 @@
 /* What can be said of mails and requests without any server. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include "arena_testing.h"
 #include "outbound/address.h"
 #include "outbound/message.h"
 #include "outbound/outbound.h"
@@ -32,15 +28,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static json_t *parsed(const char *text)
-{
-    json_t *json;
-    struct error err = {0};
-    if (json_parse(arena, text_of(text), &json, &err) < 0)
-        fail_msg("%s", err.detail);
-    return json;
-}
-
 /* --- Templates ---------------------------------------------------------------------------------------------------- */
 
 /* Every value that the README's table names; what a template does not use it ignores. */
@@ -52,7 +39,7 @@ static const char link[] = "https://reads.example.org/verify#abc_-123";
 
 static json_t *values_for(const struct template *template)
 {
-    json_t *values = parsed(all_values);
+    json_t *values = json_in(arena, all_values);
     if (template->page)
         json_object_set_new(values, "link", json_string(link));
     return values;
@@ -142,7 +129,7 @@ static void a_value_with_a_line_break_another_type_or_no_end_is_refused(void **s
         struct error err = {0};
         char longest[4096];
         snprintf(longest, sizeof(longest), "{\"name\": \"%02001d\"}", 0);
-        json_t *values = parsed(i < sizeof(bad) / sizeof(bad[0]) ? bad[i] : longest);
+        json_t *values = json_in(arena, i < sizeof(bad) / sizeof(bad[0]) ? bad[i] : longest);
         json_object_set_new(values, "origin", json_string("https://reads.example.org"));
         assert_int_equal(template_fill(arena, template_named("password_changed"), values, &filled, &err), -1);
         assert_string_equal(err.code, "template_value_refused");

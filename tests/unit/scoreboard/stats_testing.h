@@ -2,14 +2,9 @@
 #define OVERREAD_TESTS_STATS_TESTING_H
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-#include <cmocka.h>
-#include "base/arena.h"
+#include "arena_testing.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -32,19 +27,5 @@
         assert_non_null((number).undefined);                                                                 \
         assert_non_null(strstr((number).undefined, words));                                                  \
     } while (0)
-
-static inline int arena_setup(void **state)
-{
-    *state = arena_create();
-    return 0;
-}
-
-static inline int arena_teardown(void **state)
-{
-    *state = arena_destroy(*state);
-    return 0;
-}
-
-#define arena_test(f) cmocka_unit_test_setup_teardown(f, arena_setup, arena_teardown)
 
 #endif

@@ -4,16 +4,6 @@
 #include "scoreboard/stats_render.h"
 #include "stats_testing.h"
 
-static json_t *parse(struct arena *arena, const char *bytes)
-{
-    json_t *ret = NULL;
-    struct error err = {0};
-
-    if (json_parse(arena, text_of(bytes), &ret, &err))
-        fail_msg("not JSON: %s in %s", err.detail, bytes);
-    return ret;
-}
-
 /* What stats_report makes of the input, as text; fails the test when it refuses. */
 static const char *report_text(struct arena *arena, const char *input)
 {
@@ -21,7 +11,7 @@ static const char *report_text(struct arena *arena, const char *input)
     struct error err = {0};
 
     buffer_init(&out, 1 << 20);
-    if (stats_report(arena, parse(arena, input), &out, &err))
+    if (stats_report(arena, json_in(arena, input), &out, &err))
         fail_msg("refused: %s %s", err.field, err.detail);
     const char *ret = arena_copy(arena, out.p, out.len);
     buffer_finish(&out);
@@ -30,7 +20,7 @@ static const char *report_text(struct arena *arena, const char *input)
 
 static json_t *report(struct arena *arena, const char *input)
 {
-    return parse(arena, report_text(arena, input));
+    return json_in(arena, report_text(arena, input));
 }
 
 /* Members by name, like "at.3.sensitivity"; reasons hold slashes and are looked up directly. */
@@ -277,7 +267,7 @@ static void input_that_is_wrong_is_refused_with_its_place(void **state)
         struct error err = {0};
 
         buffer_init(&out, 4096);
-        if (stats_report(*state, parse(*state, wrong[i].input), &out, &err) != -1)
+        if (stats_report(*state, json_in(*state, wrong[i].input), &out, &err) != -1)
             fail_msg("accepted %s", wrong[i].input);
         if (strcmp(err.field, wrong[i].field) != 0)
             fail_msg("%s: field is %s, expected %s", wrong[i].input, err.field, wrong[i].field);
@@ -295,7 +285,7 @@ static void a_result_that_does_not_fit_is_an_error(void **state)
     struct error err = {0};
 
     buffer_init(&out, 64);
-    assert_int_equal(stats_report(*state, parse(*state, sixty_reads), &out, &err), -1);
+    assert_int_equal(stats_report(*state, json_in(*state, sixty_reads), &out, &err), -1);
     assert_int_equal(err.kind, ERROR_TOO_LARGE);
     buffer_finish(&out);
 }
@@ -309,7 +299,7 @@ static json_t *learning(struct arena *arena, size_t n, const uint8_t *correct)
     buffer_init(&out, 1 << 16);
     stats_learning_render(&out, &cusum, &point);
     assert_false(out.failed);
-    json_t *ret = parse(arena, out.p);
+    json_t *ret = json_in(arena, out.p);
     buffer_finish(&out);
     return ret;
 }
@@ -360,7 +350,7 @@ static void a_mean_and_a_share_render_alone(void **state)
     buffer_puts(&out, ",");
     stats_share_render(&out, &share);
     buffer_puts(&out, "]");
-    const json_t *ret = parse(*state, out.p);
+    const json_t *ret = json_in(*state, out.p);
     buffer_finish(&out);
     assert_near(number(*state, json_array_get(ret, 0), "mean"), 15);
     assert_string_equal(reason(*state, json_array_get(ret, 1), "/mean"), "no reads");

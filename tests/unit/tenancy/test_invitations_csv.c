@@ -1,42 +1,20 @@
 #include "tenancy/invitations_csv.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
-struct fixture {
-    struct arena *arena;
-    json_t *rows;
-    struct error err;
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    f = (struct fixture){.arena = arena_create()};
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    arena_destroy(f->arena);
-    return 0;
-}
+#include "arena_testing.h"
 
 static void assert_rows(struct fixture *f, const char *csv, const char *json)
 {
-    assert_int_equal(invitations_from_csv(f->arena, text_of(csv), &f->rows, &f->err), 0);
-    assert_string_equal(json_render(f->arena, f->rows).p, json);
+    json_t *rows;
+    assert_int_equal(invitations_from_csv(f->arena, text_of(csv), &rows, &f->err), 0);
+    assert_string_equal(json_render(f->arena, rows).p, json);
 }
 
 static void assert_refused(struct fixture *f, struct text csv, const char *code, const char *field)
 {
-    assert_int_equal(invitations_from_csv(f->arena, csv, &f->rows, &f->err), -1);
+    json_t *rows;
+    assert_int_equal(invitations_from_csv(f->arena, csv, &rows, &f->err), -1);
     assert_string_equal(f->err.code, code);
     assert_string_equal(f->err.field, field);
     assert_int_equal(f->err.kind, ERROR_UNPROCESSABLE);
@@ -103,12 +81,13 @@ static void test_two_thousand_rows_are_taken_and_one_more_is_not(void **state)
 {
     struct fixture *f = *state;
     struct buffer csv;
+    json_t *rows;
     buffer_init(&csv, 1 << 20);
     buffer_puts(&csv, "email\n");
     for (int i = 0; i < INVITATIONS_ROWS_MAX; i++)
         buffer_printf(&csv, "p%d@example.org\n", i);
-    assert_int_equal(invitations_from_csv(f->arena, (struct text){csv.p, csv.len}, &f->rows, &f->err), 0);
-    assert_int_equal(json_array_size(f->rows), INVITATIONS_ROWS_MAX);
+    assert_int_equal(invitations_from_csv(f->arena, (struct text){csv.p, csv.len}, &rows, &f->err), 0);
+    assert_int_equal(json_array_size(rows), INVITATIONS_ROWS_MAX);
     buffer_puts(&csv, "one@example.org");
     assert_refused(f, (struct text){csv.p, csv.len}, "too_many_rows", "row 2001");
     buffer_finish(&csv);
@@ -117,14 +96,14 @@ static void test_two_thousand_rows_are_taken_and_one_more_is_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_columns_come_in_any_order_and_case, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_quotes_hold_commas_quotes_and_line_ends, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_roles_are_told_apart_by_comma_semicolon_and_blank, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_no_roles_are_a_trainee, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_byte_order_mark_empty_lines_and_a_missing_last_line_end_do_no_harm, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_blanks_around_a_field_go_but_not_within_quotes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_not_in_order_is_refused_with_its_place, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_two_thousand_rows_are_taken_and_one_more_is_not, setup, teardown),
+        fixture_test(test_columns_come_in_any_order_and_case),
+        fixture_test(test_quotes_hold_commas_quotes_and_line_ends),
+        fixture_test(test_roles_are_told_apart_by_comma_semicolon_and_blank),
+        fixture_test(test_no_roles_are_a_trainee),
+        fixture_test(test_a_byte_order_mark_empty_lines_and_a_missing_last_line_end_do_no_harm),
+        fixture_test(test_blanks_around_a_field_go_but_not_within_quotes),
+        fixture_test(test_what_is_not_in_order_is_refused_with_its_place),
+        fixture_test(test_two_thousand_rows_are_taken_and_one_more_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,33 +1,9 @@
 #include "tenancy/scim_filter.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
 
+#include "arena_testing.h"
 #include "tenancy/scim_change.h"
-
-struct fixture {
-    struct arena *arena;
-    struct error err;
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    f = (struct fixture){.arena = arena_create()};
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    arena_destroy(f->arena);
-    return 0;
-}
 
 static const struct scim_node *parse(struct fixture *f, const char *filter)
 {
@@ -179,10 +155,8 @@ static void test_paths_have_an_attribute_a_filter_and_what_is_of_it(void **state
 
 static int patch(struct fixture *f, const char *operations, const char **ret)
 {
-    json_t *body;
+    json_t *body = json_in(f->arena, arena_printf(f->arena, PATCH_OP "%s]}", operations));
     f->err = (struct error){0};
-    const char *text = arena_printf(f->arena, PATCH_OP "%s]}", operations);
-    assert_int_equal(json_parse(f->arena, text_of(text), &body, &f->err), 0);
     return scim_user_from_patch(f->arena, body, ret, &f->err);
 }
 
@@ -242,17 +216,17 @@ static void test_patches_that_mean_nothing_are_refused_by_their_kind(void **stat
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_names_operators_and_words_come_in_any_case, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_and_binds_tighter_than_or_and_not_tightest, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_brackets_and_the_dialect_behind_them_speak_of_one_element, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_texts_are_json_strings, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_what_is_no_filter_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_times_are_what_the_database_is_sure_to_take, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_depth_and_comparisons_are_bounded, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_demand_holds_for_all_that_matches, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_paths_have_an_attribute_a_filter_and_what_is_of_it, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_the_dialects_of_directories_come_to_the_same_change, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_patches_that_mean_nothing_are_refused_by_their_kind, setup, teardown),
+        fixture_test(test_names_operators_and_words_come_in_any_case),
+        fixture_test(test_and_binds_tighter_than_or_and_not_tightest),
+        fixture_test(test_brackets_and_the_dialect_behind_them_speak_of_one_element),
+        fixture_test(test_texts_are_json_strings),
+        fixture_test(test_what_is_no_filter_is_refused),
+        fixture_test(test_times_are_what_the_database_is_sure_to_take),
+        fixture_test(test_depth_and_comparisons_are_bounded),
+        fixture_test(test_a_demand_holds_for_all_that_matches),
+        fixture_test(test_paths_have_an_attribute_a_filter_and_what_is_of_it),
+        fixture_test(test_the_dialects_of_directories_come_to_the_same_change),
+        fixture_test(test_patches_that_mean_nothing_are_refused_by_their_kind),
     };
     return cmocka_run_group_tests_name("SCIM filters and patches", tests, NULL, NULL);
 }
