@@ -14,12 +14,9 @@ typedef int run_fn(struct cli *cli, struct db_session *admin, void *arg, struct 
 static int with_admin(struct cli *cli, run_fn *run, void *arg)
 {
     struct error err = {0};
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = run(cli, admin, arg, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? run(cli, admin, arg, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static int with_stripe(struct cli *cli, run_fn *run, void *arg)

@@ -38,8 +38,10 @@ struct cli_option {
 int cli_options(int argc, char **argv, const struct cli_option *options);
 
 int cli_fail(const struct error *err); /* prints it; returns 1 */
-/* As the owning role; NULL after a message. */
-struct db_session *cli_admin(struct cli *cli);
+/* As the owning role; NULL when there is no database. */
+struct db_session *cli_admin(struct cli *cli, struct error *err);
+/* The last thing a command does: closes what is open, prints the error when rc < 0, returns the exit status. */
+int cli_close(struct db_session *admin, int rc, const struct error *err);
 /* A whole file, or standard input for "-"; no more than fits into *out. */
 int cli_read_file(const char *path, struct buffer *out, struct error *err);
 int cli_load_plugins(struct cli *cli, struct error *err);

@@ -56,13 +56,15 @@ int cli_options(int argc, char **argv, const struct cli_option *options)
     return optind;
 }
 
-struct db_session *cli_admin(struct cli *cli)
+struct db_session *cli_admin(struct cli *cli, struct error *err)
 {
-    struct error err = {0};
-    struct db_session *session = db_session_open(cli->config->database_admin, &err);
-    if (!session)
-        cli_fail(&err);
-    return session;
+    return db_session_open(cli->config->database_admin, err);
+}
+
+int cli_close(struct db_session *admin, int rc, const struct error *err)
+{
+    db_session_close(admin);
+    return rc < 0 ? cli_fail(err) : 0;
 }
 
 int cli_load_plugins(struct cli *cli, struct error *err)

@@ -26,15 +26,11 @@ static int tenant_create(struct cli *cli, int argc, char **argv)
     };
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = tenancy_create(admin, cli->arena, &tenant, &id, &err);
-    db_session_close(admin);
-    if (rc < 0)
-        return cli_fail(&err);
-    printf("{\"tenant\":\"%s\"}\n", id);
-    return 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? tenancy_create(admin, cli->arena, &tenant, &id, &err) : -1;
+    if (rc == 0)
+        printf("{\"tenant\":\"%s\"}\n", id);
+    return cli_close(admin, rc, &err);
 }
 
 static int suspend(struct cli *cli, int argc, char **argv, bool suspended)
@@ -44,12 +40,9 @@ static int suspend(struct cli *cli, int argc, char **argv, bool suspended)
     int first = cli_options(argc, argv, none);
     if (first < 0 || first != argc - 1)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = tenancy_suspend(admin, cli->arena, argv[first], suspended, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? tenancy_suspend(admin, cli->arena, argv[first], suspended, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static int tenant_suspend(struct cli *cli, int argc, char **argv)
@@ -69,12 +62,9 @@ static int tenant_seats(struct cli *cli, int argc, char **argv)
     int first = cli_options(argc, argv, none);
     if (first < 0 || first != argc - 2)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = tenancy_seats(admin, cli->arena, argv[first], argv[first + 1], &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? tenancy_seats(admin, cli->arena, argv[first], argv[first + 1], &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 /* The first line of standard input: a password never stands on a command line. */
@@ -103,10 +93,8 @@ static int person_add(struct cli *cli, int argc, char **argv)
         fputs("overread: standard input holds no password\n", stderr);
         return 1;
     }
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = db_session_exec(admin, "BEGIN", &err);
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? db_session_exec(admin, "BEGIN", &err) : -1;
     if (rc == 0)
         rc = identity_person_add(admin, cli->arena, email, name, password, &id, &err);
     if (rc == 0)
@@ -115,8 +103,7 @@ static int person_add(struct cli *cli, int argc, char **argv)
         rc = db_session_exec(admin, "COMMIT", &err);
     if (rc == 0)
         printf("{\"person\":\"%s\"}\n", id);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return cli_close(admin, rc, &err);
 }
 
 static int of_person(struct cli *cli, int argc, char **argv,
@@ -127,12 +114,9 @@ static int of_person(struct cli *cli, int argc, char **argv,
     const struct cli_option options[] = {{.name = "email", .value = &email, .required = true}, {0}};
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = act(admin, cli->arena, email, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? act(admin, cli->arena, email, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static int person_must_change(struct cli *cli, int argc, char **argv)
@@ -160,7 +144,7 @@ static int person_enable(struct cli *cli, int argc, char **argv)
     return of_person(cli, argc, argv, enable);
 }
 
-static int import_all(struct cli *cli, struct db_session *admin, char **directories, bool publish)
+static int import_all(struct db_session *admin, char **directories, bool publish)
 {
     int failed = 0;
     for (; *directories; directories++) {
@@ -176,7 +160,6 @@ static int import_all(struct cli *cli, struct db_session *admin, char **director
         }
         arena_destroy(arena);
     }
-    (void)cli;
     return failed;
 }
 
@@ -191,10 +174,8 @@ static int import(struct cli *cli, int argc, char **argv)
     library_init(cli->config);
     if (cli_load_plugins(cli, &err) < 0)
         return cli_fail(&err);
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int status = import_all(cli, admin, argv + first, publish);
+    struct db_session *admin = cli_admin(cli, &err);
+    int status = admin ? import_all(admin, argv + first, publish) : cli_fail(&err);
     db_session_close(admin);
     grading_registry_unload();
     return status;
@@ -208,12 +189,9 @@ static int set_state(struct cli *cli, int argc, char **argv, const char *state)
     int first = cli_options(argc, argv, options);
     if (first < 0 || first != argc - 1)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = library_set_state(admin, cli->arena, argv[first], state, reason, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? library_set_state(admin, cli->arena, argv[first], state, reason, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static int publish(struct cli *cli, int argc, char **argv)
@@ -234,12 +212,9 @@ static int sample(struct cli *cli, int argc, char **argv)
     int first = cli_options(argc, argv, options);
     if (first < 0 || first != argc - 1)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = library_set_sample(admin, cli->arena, argv[first], !off, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? library_set_sample(admin, cli->arena, argv[first], !off, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static int list(struct cli *cli, int argc, char **argv)
@@ -249,16 +224,13 @@ static int list(struct cli *cli, int argc, char **argv)
     (void)argv;
     if (argc != 1)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
     buffer_init(&out, 64u << 20);
-    int rc = library_list(admin, cli->arena, &out, &err);
-    db_session_close(admin);
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? library_list(admin, cli->arena, &out, &err) : -1;
     if (rc == 0 && out.len)
         fwrite(out.p, 1, out.len, stdout);
     buffer_finish(&out);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return cli_close(admin, rc, &err);
 }
 
 const struct cli_command cli_operator_commands[] = {

@@ -15,12 +15,9 @@ static int person_export(struct cli *cli, int argc, char **argv)
         {.name = "email", .value = &email, .required = true}, {.name = "output", .value = &output, .required = true}, {0}};
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = data_protection_export(admin, cli->arena, email, output, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? data_protection_export(admin, cli->arena, email, output, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static int person_erase(struct cli *cli, int argc, char **argv)
@@ -35,15 +32,11 @@ static int person_erase(struct cli *cli, int argc, char **argv)
         fputs("overread: this cannot be undone: say --yes\n", stderr);
         return 2;
     }
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = data_protection_erase(admin, cli->arena, email, &person, &err);
-    db_session_close(admin);
-    if (rc < 0)
-        return cli_fail(&err);
-    printf("{\"erased\":\"%s\"}\n", person);
-    return 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? data_protection_erase(admin, cli->arena, email, &person, &err) : -1;
+    if (rc == 0)
+        printf("{\"erased\":\"%s\"}\n", person);
+    return cli_close(admin, rc, &err);
 }
 
 static void print_line(void *arg, struct text line)
@@ -58,12 +51,9 @@ static int erasures_export(struct cli *cli, int argc, char **argv)
     const struct cli_option none[] = {{0}};
     if (cli_options(argc, argv, none) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = data_protection_ledger(admin, cli->arena, print_line, NULL, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? data_protection_ledger(admin, cli->arena, print_line, NULL, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 /* All or nothing: a ledger with a broken line is looked at, not half replayed. */
@@ -100,16 +90,12 @@ static int erasures_replay(struct cli *cli, int argc, char **argv)
         fprintf(stderr, "overread: %s cannot be opened\n", argv[first]);
         return 1;
     }
-    struct db_session *admin = cli_admin(cli);
+    struct db_session *admin = cli_admin(cli, &err);
     int rc = admin ? replay_all(admin, file, &erased, &known, &err) : -1;
     fclose(file);
-    if (!admin)
-        return 1;
-    db_session_close(admin);
-    if (rc < 0)
-        return cli_fail(&err);
-    printf("{\"erased\":%d,\"nothing_to_erase\":%d}\n", erased, known);
-    return 0;
+    if (rc == 0)
+        printf("{\"erased\":%d,\"nothing_to_erase\":%d}\n", erased, known);
+    return cli_close(admin, rc, &err);
 }
 
 const struct cli_command cli_personal_commands[] = {

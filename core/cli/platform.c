@@ -15,10 +15,8 @@ static int operator_set(struct cli *cli, int argc, char **argv, bool is_operator
         {.name = "email", .value = &email, .required = true}, {.name = "name", .value = &name, .required = is_operator}, {0}};
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = db_session_exec(admin, "BEGIN", &err);
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? db_session_exec(admin, "BEGIN", &err) : -1;
     if (rc == 0)
         rc = identity_person_add(admin, cli->arena, email, name ? name : email, NULL, &id, &err);
     if (rc == 0)
@@ -27,8 +25,7 @@ static int operator_set(struct cli *cli, int argc, char **argv, bool is_operator
         rc = db_session_exec(admin, "COMMIT", &err);
     if (rc == 0)
         printf("{\"person\":\"%s\"}\n", id);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return cli_close(admin, rc, &err);
 }
 
 static int operator_add(struct cli *cli, int argc, char **argv)
@@ -53,15 +50,11 @@ static int open_support(struct cli *cli, int argc, char **argv)
     };
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = support_open(admin, cli->arena, tenant, email, hours, reason, &grant, &err);
-    db_session_close(admin);
-    if (rc < 0)
-        return cli_fail(&err);
-    printf("%.*s\n", (int)grant.len, grant.p);
-    return 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? support_open(admin, cli->arena, tenant, email, hours, reason, &grant, &err) : -1;
+    if (rc == 0)
+        printf("%.*s\n", (int)grant.len, grant.p);
+    return cli_close(admin, rc, &err);
 }
 
 static int domain_set(struct cli *cli, int argc, char **argv, bool confirmed)
@@ -72,12 +65,9 @@ static int domain_set(struct cli *cli, int argc, char **argv, bool confirmed)
         {.name = "tenant", .value = &tenant, .required = true}, {.name = "domain", .value = &domain, .required = true}, {0}};
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = sso_domain_confirm(admin, cli->arena, tenant, domain, confirmed, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? sso_domain_confirm(admin, cli->arena, tenant, domain, confirmed, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static int domain_confirm(struct cli *cli, int argc, char **argv)

@@ -112,12 +112,9 @@ static int verify(struct cli *cli, int argc, char **argv)
         return cli_fail(&err);
     if (file)
         return verify_file(cli, file, &anchors, tenant, &err) < 0 ? cli_fail(&err) : 0;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = audit_verify(admin, cli->arena, tenant, anchors.items, anchors.count, print_end, NULL, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? audit_verify(admin, cli->arena, tenant, anchors.items, anchors.count, print_end, NULL, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 static void print_line(void *arg, struct text line)
@@ -133,12 +130,9 @@ static int export(struct cli *cli, int argc, char **argv)
     const struct cli_option options[] = {{.name = "tenant", .value = &tenant, .required = true}, {0}};
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    int rc = audit_export(admin, cli->arena, tenant, print_line, NULL, &err);
-    db_session_close(admin);
-    return rc < 0 ? cli_fail(&err) : 0;
+    struct db_session *admin = cli_admin(cli, &err);
+    int rc = admin ? audit_export(admin, cli->arena, tenant, print_line, NULL, &err) : -1;
+    return cli_close(admin, rc, &err);
 }
 
 const struct cli_command cli_record_commands[] = {

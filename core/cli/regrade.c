@@ -98,15 +98,12 @@ static int regrade(struct cli *cli, int argc, char **argv)
     o.batch = (int)batch;
     if (cli_load_plugins(cli, &err) < 0)
         return cli_fail(&err);
-    struct db_session *admin = cli_admin(cli);
-    if (!admin)
-        return 1;
-    struct regrade *regrade = regrade_open(admin, cli->arena, &o, &err);
+    struct db_session *admin = cli_admin(cli, &err);
+    struct regrade *regrade = admin ? regrade_open(admin, cli->arena, &o, &err) : NULL;
     int rc = regrade ? run(regrade, dry_run, yes, &err) : -1;
     regrade_close(regrade);
-    db_session_close(admin);
     grading_registry_unload();
-    return rc < 0 ? cli_fail(&err) : 0;
+    return cli_close(admin, rc, &err);
 }
 
 const struct cli_command cli_regrade_commands[] = {

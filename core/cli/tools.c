@@ -21,18 +21,17 @@ static int migrate(struct cli *cli, int argc, char **argv)
     const struct cli_option options[] = {{.name = "status", .flag = &status}, {0}};
     if (cli_options(argc, argv, options) != argc)
         return 2;
-    struct db_session *admin = cli_admin(cli);
+    struct db_session *admin = cli_admin(cli, &err);
     if (!admin)
-        return 1;
+        return cli_fail(&err);
     buffer_init(&out, 1 << 20);
     int rc = status ? migrate_status(admin, &out, &count, &err) : migrate_up(admin, &count, &err);
-    db_session_close(admin);
     if (rc == 0 && status)
         printf("%s%d pending\n", out.len ? out.p : "", count);
     else if (rc == 0)
         printf("%d applied\n", count);
     buffer_finish(&out);
-    return rc < 0 ? cli_fail(&err) : 0;
+    return cli_close(admin, rc, &err);
 }
 
 static int check_database(const char *name, const char *conninfo, bool owner)
