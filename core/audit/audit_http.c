@@ -7,12 +7,7 @@ enum { EXPORT_DEFAULT = 1000, EXPORT_MAX = 10000, EXPORT_BYTES = 32 << 20 };
 
 static void audit_get(struct http_request *req)
 {
-    struct page page;
-    struct error err = {0};
-    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        respond_page(req, sql_audit_page, (const char *const[]){page.after, page.limit_plus_one}, &page);
+    respond_list(req, sql_audit_page);
 }
 
 static int number_from_query(struct http_request *req, const char *name, int64_t most, int64_t *number, struct error *err)

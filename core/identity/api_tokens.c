@@ -101,24 +101,14 @@ static void tenant_post(struct http_request *req)
     create(req, false);
 }
 
-static void list(struct http_request *req, const struct db_statement *statement)
-{
-    struct page page;
-    struct error err = {0};
-    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        respond_page(req, statement, (const char *const[]){page.after, page.limit_plus_one}, &page);
-}
-
 static void mine_get(struct http_request *req)
 {
-    list(req, sql_api_token_mine);
+    respond_list(req, sql_api_token_mine);
 }
 
 static void tenant_get(struct http_request *req)
 {
-    list(req, sql_api_token_list);
+    respond_list(req, sql_api_token_list);
 }
 
 static void revoke(struct http_request *req, const char *token, bool mine)

@@ -34,11 +34,15 @@ struct password_about;
 int fiber_fn identity_password_new(const char *password, const struct password_about *about, char ret[IDENTITY_PHC_SIZE],
                                    struct error *err);
 
-/* --- The three shapes of most replies ---------------------------------------------------------------------------- */
+/* --- The shapes of most replies ---------------------------------------------------------------------------- */
 
 /* Runs a guarded statement whose one row holds JSON in its first column: 200 with an ETag, or `missing` (a 404 code). */
 void fiber_fn respond_row(struct http_request *req, const struct db_statement *statement, const char *const params[],
                           const char *missing);
+/* Runs a guarded statement whose one row holds JSON: that status; 200 has an ETag. */
+void fiber_fn respond_json(struct http_request *req, int status, const struct db_statement *statement, const char *const params[]);
+/* Runs a guarded statement and answers 204. */
+void fiber_fn respond_204(struct http_request *req, const struct db_statement *statement, const char *const params[]);
 /* Runs a guarded statement that takes (..., cursor, limit + 1) and gives rows (cursor, JSON):
  * {"items": [...], "next": cursor or null}. */
 struct page {

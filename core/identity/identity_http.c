@@ -137,12 +137,7 @@ static void session_get(struct http_request *req)
 
 static void session_list(struct http_request *req)
 {
-    struct page page;
-    struct error err = {0};
-    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        respond_page(req, sql_session_list, (const char *const[]){page.after, page.limit_plus_one}, &page);
+    respond_list(req, sql_session_list);
 }
 
 const struct http_route identity_routes[] = {

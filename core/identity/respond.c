@@ -18,6 +18,30 @@ void respond_row(struct http_request *req, const struct db_statement *statement,
     }
 }
 
+void respond_204(struct http_request *req, const struct db_statement *statement, const char *const params[])
+{
+    struct error err = {0};
+    struct db_scope scope;
+    const struct db_result *res;
+    if (identity_scope(req, &scope, &err) < 0 || db_run(&scope, statement, params, &res, &err) < 0)
+        http_reply_error(req, &err);
+    else
+        http_reply(req, 204, NULL, (struct text){0});
+}
+
+void respond_json(struct http_request *req, int status, const struct db_statement *statement, const char *const params[])
+{
+    struct error err = {0};
+    struct db_scope scope;
+    const struct db_result *res;
+    if (identity_scope(req, &scope, &err) < 0 || db_run(&scope, statement, params, &res, &err) < 0)
+        http_reply_error(req, &err);
+    else if (status == 200)
+        http_reply_json_etag(req, db_text(res, 0, 0));
+    else
+        http_reply_json(req, status, db_text(res, 0, 0));
+}
+
 int page_from_query(struct http_request *req, struct page *ret, struct error *err)
 {
     struct text value;

@@ -155,11 +155,5 @@ void sso_settings_get(struct http_request *req)
 
 void sso_settings_delete(struct http_request *req)
 {
-    struct error err = {0};
-    struct db_scope scope;
-    const struct db_result *res;
-    if (identity_scope(req, &scope, &err) < 0 || db_run(&scope, sql_sso_delete, NULL, &res, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        http_reply(req, 204, NULL, (struct text){0});
+    respond_204(req, sql_sso_delete, NULL);
 }

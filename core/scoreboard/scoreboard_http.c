@@ -60,17 +60,6 @@ static void board_get(struct http_request *req)
     respond_row(req, everybody ? sql_board_everybody : sql_board_tenant, params, "board_not_found");
 }
 
-static void run_and_reply_204(struct http_request *req, const struct db_statement *statement, const char *const params[])
-{
-    struct error err = {0};
-    struct db_scope scope;
-    const struct db_result *res;
-    if (identity_scope(req, &scope, &err) < 0 || db_run(&scope, statement, params, &res, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        http_reply(req, 204, NULL, (struct text){0});
-}
-
 /* What the public sees of a person: no invisible or control character, no blank that could pose as none. */
 static int check_pseudonym(const char *name, struct error *err)
 {
@@ -98,12 +87,12 @@ static void pseudonym_put(struct http_request *req)
         check_pseudonym(name, &err) < 0)
         http_reply_error(req, &err);
     else
-        run_and_reply_204(req, sql_board_join, (const char *const[]){name});
+        respond_204(req, sql_board_join, (const char *const[]){name});
 }
 
 static void pseudonym_delete(struct http_request *req)
 {
-    run_and_reply_204(req, sql_board_leave, NULL);
+    respond_204(req, sql_board_leave, NULL);
 }
 
 const struct http_route scoreboard_routes[] = {

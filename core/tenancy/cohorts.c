@@ -45,7 +45,7 @@ static void cohort_post(struct http_request *req)
     struct text canonical = json_render(http_arena(req), body);
     crypto_sha256_hex(canonical.p, canonical.len, hash);
     uuid_v7(id);
-    members_run_json(req, 201, sql_cohort_create, (const char *const[]){id, key, hash, name, educators});
+    respond_json(req, 201, sql_cohort_create, (const char *const[]){id, key, hash, name, educators});
 }
 
 static void cohort_patch(struct http_request *req)
@@ -57,7 +57,7 @@ static void cohort_patch(struct http_request *req)
         cohort_from_body(req, false, &body, &name, &educators, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_json(req, 200, sql_cohort_patch, (const char *const[]){cohort, members_if_match(req), name, educators});
+        respond_json(req, 200, sql_cohort_patch, (const char *const[]){cohort, members_if_match(req), name, educators});
 }
 
 static void cohort_delete(struct http_request *req)
@@ -67,7 +67,7 @@ static void cohort_delete(struct http_request *req)
     if (path_uuid(req, "cohort", "cohort_not_found", &cohort, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_204(req, sql_cohort_delete, (const char *const[]){cohort});
+        respond_204(req, sql_cohort_delete, (const char *const[]){cohort});
 }
 
 const struct http_route cohorts_routes[] = {

@@ -123,7 +123,7 @@ static void invitation_resend(struct http_request *req)
     if (path_uuid(req, "invitation", "invitation_not_found", &id, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_json(req, 202, sql_invitation_resend, (const char *const[]){id});
+        respond_json(req, 202, sql_invitation_resend, (const char *const[]){id});
 }
 
 static void invitation_delete(struct http_request *req)
@@ -133,7 +133,7 @@ static void invitation_delete(struct http_request *req)
     if (path_uuid(req, "invitation", "invitation_not_found", &id, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_204(req, sql_invitation_withdraw, (const char *const[]){id});
+        respond_204(req, sql_invitation_withdraw, (const char *const[]){id});
 }
 
 /* --- Join links ----------------------------------------------------------------------------------------------------- */
@@ -187,7 +187,7 @@ static void join_link_delete(struct http_request *req)
     if (path_uuid(req, "link", "link_not_found", &id, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_204(req, sql_join_link_withdraw, (const char *const[]){id});
+        respond_204(req, sql_join_link_withdraw, (const char *const[]){id});
 }
 
 /* --- By who holds a link --------------------------------------------------------------------------------------------- */

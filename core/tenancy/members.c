@@ -20,30 +20,6 @@ const char *members_if_match(struct http_request *req)
     return http_header(req, "if-match", &value) ? arena_copy(http_arena(req), value.p, value.len) : NULL;
 }
 
-void members_run_204(struct http_request *req, const struct db_statement *statement, const char *const params[])
-{
-    struct error err = {0};
-    struct db_scope scope;
-    const struct db_result *res;
-    if (identity_scope(req, &scope, &err) < 0 || db_run(&scope, statement, params, &res, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        http_reply(req, 204, NULL, (struct text){0});
-}
-
-void members_run_json(struct http_request *req, int status, const struct db_statement *statement, const char *const params[])
-{
-    struct error err = {0};
-    struct db_scope scope;
-    const struct db_result *res;
-    if (identity_scope(req, &scope, &err) < 0 || db_run(&scope, statement, params, &res, &err) < 0)
-        http_reply_error(req, &err);
-    else if (status == 200)
-        http_reply_json_etag(req, db_text(res, 0, 0));
-    else
-        http_reply_json(req, status, db_text(res, 0, 0));
-}
-
 static int bad_item(const char *name, size_t place, const char *what, struct error *err)
 {
     char field[64];
@@ -118,8 +94,8 @@ static void tenant_patch(struct http_request *req)
     if (http_body_json(req, &body, &err) < 0 || check_settings(req, body, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_json(req, 200, sql_tenant_patch,
-                         (const char *const[]){members_if_match(req), json_render(http_arena(req), body).p});
+        respond_json(req, 200, sql_tenant_patch,
+                     (const char *const[]){members_if_match(req), json_render(http_arena(req), body).p});
 }
 
 /* --- Members -------------------------------------------------------------------------------------------------------- */
@@ -149,8 +125,8 @@ static void member_patch(struct http_request *req)
         return;
     }
     const char *new_glass = json_object_get(body, "break_glass") ? (glass ? "true" : "false") : NULL;
-    members_run_json(req, 200, sql_member_patch,
-                     (const char *const[]){person, members_if_match(req), roles, cohort, set_cohort ? "true" : "false", new_glass});
+    respond_json(req, 200, sql_member_patch,
+                 (const char *const[]){person, members_if_match(req), roles, cohort, set_cohort ? "true" : "false", new_glass});
 }
 
 static void member_delete(struct http_request *req)
@@ -160,7 +136,7 @@ static void member_delete(struct http_request *req)
     if (path_uuid(req, "person", "member_not_found", &person, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_204(req, sql_member_remove, (const char *const[]){person});
+        respond_204(req, sql_member_remove, (const char *const[]){person});
 }
 
 /* --- One's own ------------------------------------------------------------------------------------------------------ */
@@ -172,7 +148,7 @@ static void my_memberships(struct http_request *req)
 
 static void my_personal_tenant(struct http_request *req)
 {
-    members_run_json(req, 200, sql_my_personal_tenant, NULL);
+    respond_json(req, 200, sql_my_personal_tenant, NULL);
 }
 
 static void my_membership_delete(struct http_request *req)
@@ -182,7 +158,7 @@ static void my_membership_delete(struct http_request *req)
     if (path_uuid(req, "tenant", "tenant_not_found", &tenant, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_204(req, sql_my_leave, (const char *const[]){tenant});
+        respond_204(req, sql_my_leave, (const char *const[]){tenant});
 }
 
 static void session_switch(struct http_request *req)
@@ -211,12 +187,12 @@ static void consents_get(struct http_request *req)
 
 static void consent_put(struct http_request *req)
 {
-    members_run_204(req, sql_consent_give, (const char *const[]){"manager"});
+    respond_204(req, sql_consent_give, (const char *const[]){"manager"});
 }
 
 static void consent_delete(struct http_request *req)
 {
-    members_run_204(req, sql_consent_withdraw, (const char *const[]){"manager"});
+    respond_204(req, sql_consent_withdraw, (const char *const[]){"manager"});
 }
 
 const struct http_route members_routes[] = {

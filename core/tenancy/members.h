@@ -13,11 +13,6 @@ extern const struct db_statement members_statements[], cohorts_statements[];
 
 /* If-Match as it was sent, or NULL. */
 const char *members_if_match(struct http_request *req);
-/* Runs a guarded statement and answers 204. */
-void fiber_fn members_run_204(struct http_request *req, const struct db_statement *statement, const char *const params[]);
-/* Runs a guarded statement whose one row holds JSON: that status, with the Location of it when there is one. */
-void fiber_fn members_run_json(struct http_request *req, int status, const struct db_statement *statement,
-                               const char *const params[]);
 /* A member that is an array of 1..max different strings, as JSON text; `uuids`: each must be one. Absent: untouched. */
 int members_get_strings(struct http_request *req, const json_t *body, const char *name, bool required, size_t max, bool uuids,
                         const char **ret, struct error *err);

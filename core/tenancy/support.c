@@ -55,12 +55,7 @@ static void support_post(struct http_request *req)
 
 static void support_get(struct http_request *req)
 {
-    struct page page;
-    struct error err = {0};
-    if (http_query_only(req, &err, "after", "limit", NULL) < 0 || page_from_query(req, &page, &err) < 0)
-        http_reply_error(req, &err);
-    else
-        respond_page(req, sql_support_list, (const char *const[]){page.after, page.limit_plus_one}, &page);
+    respond_list(req, sql_support_list);
 }
 
 static void support_delete(struct http_request *req)

@@ -98,7 +98,7 @@ static void webhook_patch(struct http_request *req)
         settings_from_body(req, false, &body, &url, &events, &description, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_json(req, 200, sql_webhook_patch, (const char *const[]){webhook, json_render(http_arena(req), body).p});
+        respond_json(req, 200, sql_webhook_patch, (const char *const[]){webhook, json_render(http_arena(req), body).p});
 }
 
 static void webhook_delete(struct http_request *req)
@@ -108,7 +108,7 @@ static void webhook_delete(struct http_request *req)
     if (path_uuid(req, "webhook", "webhook_not_found", &webhook, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_204(req, sql_webhook_delete, (const char *const[]){webhook});
+        respond_204(req, sql_webhook_delete, (const char *const[]){webhook});
 }
 
 static void secret_post(struct http_request *req)
@@ -134,7 +134,7 @@ static void test_post(struct http_request *req)
     if (path_uuid(req, "webhook", "webhook_not_found", &webhook, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_json(req, 202, sql_webhook_test, (const char *const[]){webhook});
+        respond_json(req, 202, sql_webhook_test, (const char *const[]){webhook});
 }
 
 static int state_from_query(struct http_request *req, const char **ret, struct error *err)
@@ -170,7 +170,7 @@ static void delivery_replay(struct http_request *req)
         path_uuid(req, "delivery", "delivery_not_found", &delivery, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_json(req, 202, sql_webhook_replay, (const char *const[]){webhook, delivery});
+        respond_json(req, 202, sql_webhook_replay, (const char *const[]){webhook, delivery});
 }
 
 static void replay_post(struct http_request *req)
@@ -182,7 +182,7 @@ static void replay_post(struct http_request *req)
         json_object_only(body, &err, "since", NULL) < 0 || json_get_string(body, "since", true, 1, TIME_MAX, &since, &err) < 0)
         http_reply_error(req, &err);
     else
-        members_run_json(req, 202, sql_webhook_replay_since, (const char *const[]){webhook, since});
+        respond_json(req, 202, sql_webhook_replay_since, (const char *const[]){webhook, since});
 }
 
 /* A personal tenant's owner is a trainee in it; the database refuses trainees of other tenants. */
