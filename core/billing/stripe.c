@@ -1,7 +1,5 @@
 #include "billing/stripe.h"
 
-#include <arpa/inet.h>
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <threads.h>
@@ -16,34 +14,10 @@ enum { REPLY_MAX = 4 << 20, PAGE_MAX = 32 << 20, CALL_MS = 20000, TRIES = 3, PAU
 
 static const struct config *config;
 
-static bool is_this_machine(const char *host)
-{
-    struct in_addr v4;
-    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0 || (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
-}
-
-/* https, or this machine, and neither user, path, query nor fragment. */
-static bool url_good(const char *s)
-{
-    CURLU *url = curl_url();
-    char *scheme = NULL, *host = NULL, *user = NULL, *path = NULL;
-    bool good = url && curl_url_set(url, CURLUPART_URL, s, 0) == CURLUE_OK &&
-                curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK && curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-                curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
-                curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK && strcmp(path, "/") == 0 && s[strlen(s) - 1] != '/' && !strpbrk(s, "?#");
-    if (good && strcmp(scheme, "https") != 0)
-        good = strcmp(scheme, "http") == 0 && is_this_machine(host);
-    curl_free(scheme);
-    curl_free(host);
-    curl_free(user);
-    curl_free(path);
-    curl_url_cleanup(url);
-    return good;
-}
-
 int stripe_check(const struct config *c, struct error *err)
 {
-    if (!url_good(c->stripe_url))
+    bool here;
+    if (!outbound_origin_is(c->stripe_url, "https", &here) && !(outbound_origin_is(c->stripe_url, "http", &here) && here))
         return error_set(err, ERROR_INVALID, "config_invalid", "stripe_url",
                          "stripe_url must be https://host, or http://127.0.0.1:port, without a path");
     if (c->stripe_key[0] && strncmp(c->stripe_key, "sk_", 3) != 0 && strncmp(c->stripe_key, "rk_", 3) != 0)

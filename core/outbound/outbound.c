@@ -39,27 +39,29 @@ static bool is_this_machine(const char *host)
            (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127);
 }
 
-/* smtp or smtps, a host, perhaps a port, and nothing else. */
-static bool smtp_url_good(const char *s, bool *plain_scheme, bool *here)
+bool outbound_origin_is(const char *s, const char *scheme, bool *ret_here)
 {
     CURLU *url = curl_url();
-    char *scheme = NULL, *host = NULL, *user = NULL, *path = NULL;
+    char *stated = NULL, *host = NULL, *user = NULL, *path = NULL;
     bool good = url && curl_url_set(url, CURLUPART_URL, s, 0) == CURLUE_OK &&
-                curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                curl_url_get(url, CURLUPART_SCHEME, &stated, 0) == CURLUE_OK && strcmp(stated, scheme) == 0 &&
                 curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
                 curl_url_get(url, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
                 curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK && strcmp(path, "/") == 0 && s[strlen(s) - 1] != '/' &&
-                (strcmp(scheme, "smtp") == 0 || strcmp(scheme, "smtps") == 0);
-    if (good) {
-        *plain_scheme = strcmp(scheme, "smtp") == 0;
-        *here = is_this_machine(host);
-    }
-    curl_free(scheme);
+                !strpbrk(s, "?#");
+    *ret_here = good && is_this_machine(host);
+    curl_free(stated);
     curl_free(host);
     curl_free(user);
     curl_free(path);
     curl_url_cleanup(url);
     return good;
+}
+
+static bool smtp_url_good(const char *s, bool *ret_plain, bool *ret_here)
+{
+    *ret_plain = outbound_origin_is(s, "smtp", ret_here);
+    return *ret_plain || outbound_origin_is(s, "smtps", ret_here);
 }
 
 int outbound_check(const struct config *c, struct error *err)

@@ -13,6 +13,8 @@ extern const struct db_statement outbound_statements[];
 void outbound_init(const struct config *config, struct thread_pool *pool);
 /* Is what the configuration says of mail good? True also when it says nothing: then mails wait. */
 int outbound_check(const struct config *config, struct error *err);
+/* scheme://host, perhaps with a port, and neither user, path, query nor fragment? *ret_here: the host is this machine. */
+bool outbound_origin_is(const char *url, const char *scheme, bool *ret_here);
 /* The server stops: what has begun gets a few seconds more, then it is broken off. On a loop's thread, before its db goes,
  * it waits for that loop's own; on another it only says so. */
 void outbound_stop(void);

@@ -241,6 +241,7 @@ static void mail_that_is_configured_badly_is_found_before_anything_is_sent(void 
         {"smtp://user:word@mail.example.org", "a@example.org", "smtp_url"},
         {"smtp://mail.example.org/", "a@example.org", "smtp_url"},
         {"smtp://mail.example.org/path", "a@example.org", "smtp_url"},
+        {"smtp://mail.example.org?path", "a@example.org", "smtp_url"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
