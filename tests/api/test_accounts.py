@@ -7,17 +7,10 @@ import time
 
 import pytest
 
-from support.accounts import (account, address, hold_mail, mails_to, password, release_mail, sign_in, sign_up, somewhere,
-                              token_of)
+from support.accounts import account, address, mails_to, password, sign_in, sign_up, somewhere, token_of
 from support.reads import assert_problem
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _outbox(_server, pg):
-    hold_mail(pg)
-    yield
-    pg.ensure_running()
-    release_mail(pg)
+pytestmark = pytest.mark.usefixtures("held_mail")
 
 
 @pytest.fixture

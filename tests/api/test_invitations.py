@@ -2,18 +2,11 @@
 import threading
 
 import pytest
-from support.accounts import hold_mail, mails_to, release_mail, somewhere, token_of
+from support.accounts import mails_to, somewhere, token_of
 from support.invitations import PASSWORD, accept, accept_new, address, invite, send_list, sign_in
 from support.reads import assert_problem, unknown_id
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _outbox(_server, pg):
-    hold_mail(pg)
-    yield
-    pg.ensure_running()
-    release_mail(pg)
-
+pytestmark = pytest.mark.usefixtures("held_mail")
 
 RESULTS = ("invited", "already_invited", "already_member", "refused")
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from support.accounts import hold_mail, release_mail, somewhere
+from support.accounts import somewhere
 from support.ports import Port
 from support.provider import Key, Provider, b64
 from support.reads import assert_problem
@@ -23,17 +23,14 @@ PATH = "/v1/tenant/single-sign-on"
 
 
 @pytest.fixture(scope="module")
-def site(_server, pg):
+def site(_server, pg, held_mail):
     """A server of its own, that may ask providers on loopback and knows its own address."""
     from support.server import Server
-    hold_mail(pg)
     site = Server(pg, fetch_loopback="on", state_dir=_server.config["state_dir"], threads=1)
     try:
         yield site.start()
     finally:
         site.destroy()
-        pg.ensure_running()
-        release_mail(pg)
 
 
 @pytest.fixture

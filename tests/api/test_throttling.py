@@ -6,19 +6,13 @@ import time
 
 import pytest
 
-from support.accounts import account, address, hold_mail, password, release_mail, sign_in, sign_up, somewhere, stretch
+from support.accounts import account, address, password, sign_in, sign_up, somewhere, stretch
 from support.reads import assert_problem
 from support.server import sanitized
 
 FREE = 5  # attempts on one account without delay: throttle_rule() in migrations/0008
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _outbox(_server, pg):
-    hold_mail(pg)
-    yield
-    pg.ensure_running()
-    release_mail(pg)
+pytestmark = pytest.mark.usefixtures("held_mail")
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
 -- wrk -s get.lua URL -- PATH TOKENS: the same path with one token after the other.
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "report.lua")
+
 local requests, at = {}, 0
 
 function init(args)
@@ -13,9 +15,5 @@ function request()
 end
 
 function done(summary, latency, _)
-   local e = summary.errors
-   io.write(string.format(
-      '{"count":%d,"us":%d,"bytes":%d,"p50_us":%d,"p99_us":%d,"refused":%d,"broken":%d}\n', summary.requests,
-      summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99), e.status,
-      e.connect + e.read + e.write + e.timeout))
+   report(summary, latency)
 end

@@ -1,4 +1,6 @@
 -- wrk -s login.lua URL -- PEOPLE PASSWORD THREADS: each of these people signs in, one after the other.
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "report.lua")
+
 local thread_count, at, people, password, threads_wanted = 0, 0, 0, "", 1
 
 function setup(thread)
@@ -18,9 +20,5 @@ function request()
 end
 
 function done(summary, latency, _)
-   local e = summary.errors
-   io.write(string.format(
-      '{"count":%d,"us":%d,"bytes":%d,"p50_us":%d,"p99_us":%d,"refused":%d,"broken":%d}\n', summary.requests,
-      summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99), e.status,
-      e.connect + e.read + e.write + e.timeout))
+   report(summary, latency)
 end

@@ -1,4 +1,6 @@
 -- wrk -s submit.lua URL -- LINES BODIES THREADS: each line (path, token, number of the body) is submitted once.
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "report.lua")
+
 local thread_count, lines, bodies, at = 0, {}, {}, 0
 
 function setup(thread)
@@ -34,12 +36,9 @@ function request()
 end
 
 function done(summary, latency, _)
-   local e, beyond = summary.errors, 0
+   local beyond = 0
    for _, thread in ipairs(threads) do
       beyond = beyond + thread:get("ended")
    end
-   io.write(string.format(
-      '{"count":%d,"us":%d,"bytes":%d,"p50_us":%d,"p99_us":%d,"refused":%d,"broken":%d,"beyond":%d}\n',
-      summary.requests, summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99), e.status,
-      e.connect + e.read + e.write + e.timeout, beyond))
+   report(summary, latency, string.format(',"beyond":%d', beyond))
 end

@@ -6,16 +6,6 @@ import pytest
 CHECK = "direction.py"
 
 
-def test_a_tree_in_order_passes(tree):
-    tree.accepts(CHECK)
-
-
-def test_an_empty_tree_is_not_a_pass(tree, tmp_path):
-    tree.path = tmp_path
-    status, output = tree.run(CHECK)
-    assert status == 1 and "nothing to look at" in output
-
-
 @pytest.mark.parametrize("room, target", [
     ("base", "db/db.h"), ("db", "http/http.h"), ("http", "db/db.h"), ("grading", "jobs/jobs.h"), ("db", "jobs/jobs.h"),
     ("jobs", "http/http.h"), ("identity", "tenancy/tenancy.h"), ("tenancy", "billing/billing.h"),

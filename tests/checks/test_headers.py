@@ -2,16 +2,6 @@
 CHECK = "headers.py"
 
 
-def test_a_tree_in_order_passes(tree):
-    tree.accepts(CHECK)
-
-
-def test_an_empty_tree_is_not_a_pass(tree, tmp_path):
-    tree.path = tmp_path
-    status, output = tree.run(CHECK)
-    assert status == 1 and "nothing to look at" in output
-
-
 def test_a_header_that_leans_on_others_is_refused(tree):
     tree.write("core/base/lean.h", "#ifndef LEAN_H\n#define LEAN_H\nsize_t lean(void);\n#endif\n")
     tree.refuses(CHECK, "core/base/lean.h", "size_t")

@@ -3,6 +3,8 @@ import hashlib
 import itertools
 import secrets
 
+import pytest
+
 _numbers = itertools.count(1)
 
 
@@ -33,15 +35,15 @@ def token_of(pg, email, kind):
     return token
 
 
-def hold_mail(pg):
-    """Mails stay in the outbox, for tests that look at them there, until release_mail."""
+@pytest.fixture(scope="module")
+def held_mail(_server, pg):
+    """Mails stay in the outbox, for tests that look at them there."""
     pg.query("""CREATE FUNCTION test_hold_mail() RETURNS trigger LANGUAGE plpgsql AS $$
                 BEGIN NEW.run_after := now() + interval '1 day'; RETURN NEW; END $$;
                 CREATE TRIGGER test_hold_mail BEFORE INSERT ON jobs FOR EACH ROW WHEN (NEW.kind = 'mail')
                 EXECUTE FUNCTION test_hold_mail()""")
-
-
-def release_mail(pg):
+    yield
+    pg.ensure_running()
     pg.query("DROP FUNCTION test_hold_mail CASCADE; DELETE FROM jobs WHERE kind = 'mail'")
 
 
