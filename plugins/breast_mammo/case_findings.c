@@ -115,19 +115,10 @@ static const char *why_wrong(struct session *session)
 
 bool findings_verdict(struct session *session)
 {
-    const char *why = why_wrong(session);
-    report_add(&session->report, PART_DECISION,
-               (overread_finding){
-                   .verdict = OVERREAD_NOTE,
-                   .code = why ? "counts_as_wrong" : "counts_as_correct",
-                   .text = why ? report_printf(&session->report, "This read counts as wrong: %s.", why)
-                               : "This read counts as correct.",
-                   .rule =
-                       "A read counts as correct when the recall decision is right and: with cancer, each "
-                       "malignant finding is hit in a category that leads to work-up (or to what the "
-                       "expert's leads to), without more false calls than the case allows; without "
-                       "cancer, there is no false call that leads to work-up, and a recall rests on the "
-                       "finding that needs it.",
-               });
-    return !why;
+    return report_verdict(&session->report, why_wrong(session),
+                          "A read counts as correct when the recall decision is right and: with cancer, each "
+                          "malignant finding is hit in a category that leads to work-up (or to what the "
+                          "expert's leads to), without more false calls than the case allows; without "
+                          "cancer, there is no false call that leads to work-up, and a recall rests on the "
+                          "finding that needs it.");
 }

@@ -119,6 +119,20 @@ static inline void report_score_metrics(struct report *report, const char *no_it
     report_score_metric(report, "decision_score", PART_DECISION, "nothing to decide");
 }
 
+/* Does the read count as correct? The finding that says so. why: what speaks against it, or NULL. */
+static inline bool report_verdict(struct report *report, const char *why, const char *rule)
+{
+    report_add(report, PART_DECISION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = why ? "counts_as_wrong" : "counts_as_correct",
+                   .text = why ? report_printf(report, "This read counts as wrong: %s.", why)
+                               : "This read counts as correct.",
+                   .rule = rule,
+               });
+    return !why;
+}
+
 /* Fills the host's grade. OVERREAD_BUG when the points left 0..max: the plugin must put a floor under them
  * first. */
 static inline enum overread_status report_finish(const struct report *report, bool correct,

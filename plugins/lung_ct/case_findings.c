@@ -207,18 +207,11 @@ static const char *objection(struct lung_session *session)
 bool lung_findings_verdict(struct lung_session *session)
 {
     const char *why = objection(session);
-    report_add(&session->report, PART_DECISION,
-               (overread_finding){
-                   .verdict = OVERREAD_NOTE,
-                   .code = why ? "counts_as_wrong" : "counts_as_correct",
-                   .text = why ? report_printf(&session->report, "This read counts as wrong: %s.", why)
-                               : "This read counts as correct.",
-                   .rule = report_printf(&session->report,
-                                         "Correct: the screening is rightly called positive or negative, "
-                                         "every actionable nodule is hit by a mark of category 3 or more, "
-                                         "and there are no more than %d false calls of category 3 or 4 "
-                                         "(none in a case without an actionable nodule).",
-                                         session->config.max_false_positives),
-               });
-    return !why;
+    return report_verdict(&session->report, why,
+                          report_printf(&session->report,
+                                        "Correct: the screening is rightly called positive or negative, "
+                                        "every actionable nodule is hit by a mark of category 3 or more, "
+                                        "and there are no more than %d false calls of category 3 or 4 "
+                                        "(none in a case without an actionable nodule).",
+                                        session->config.max_false_positives));
 }

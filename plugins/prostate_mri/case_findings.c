@@ -403,13 +403,5 @@ bool findings_verdict(struct session *session)
     } else if (!session->truth.facts.cspca && session->false_suspicious > 0) {
         why = "a case without significant cancer got a false call of PI-RADS 4 or 5";
     }
-    report_add(&session->report, PART_DECISION,
-               (overread_finding){
-                   .verdict = OVERREAD_NOTE,
-                   .code = why ? "counts_as_wrong" : "counts_as_correct",
-                   .text = why ? report_printf(&session->report, "This read counts as wrong: %s.", why)
-                               : "This read counts as correct.",
-                   .rule = rule,
-               });
-    return !why;
+    return report_verdict(&session->report, why, rule);
 }
