@@ -44,28 +44,28 @@ const struct conformance_check conformance_checks[] = {
 /* --- What a check says
  * ------------------------------------------------------------------------------------------ */
 
+static void say(struct conformance *c, enum conformance_outcome outcome, const char *format, va_list args)
+{
+    if (c->page->outcome == CONFORMANCE_FAILED)
+        return;
+    vsnprintf(c->page->words, sizeof(c->page->words), format, args);
+    c->page->outcome = outcome;
+}
+
 void conformance_fail(struct conformance *c, const char *format, ...)
 {
     va_list args;
-
-    if (c->page->outcome == CONFORMANCE_FAILED)
-        return;
     va_start(args, format);
-    vsnprintf(c->page->words, sizeof(c->page->words), format, args);
+    say(c, CONFORMANCE_FAILED, format, args);
     va_end(args);
-    c->page->outcome = CONFORMANCE_FAILED;
 }
 
 void conformance_skip(struct conformance *c, const char *format, ...)
 {
     va_list args;
-
-    if (c->page->outcome == CONFORMANCE_FAILED)
-        return;
     va_start(args, format);
-    vsnprintf(c->page->words, sizeof(c->page->words), format, args);
+    say(c, CONFORMANCE_SKIPPED, format, args);
     va_end(args);
-    c->page->outcome = CONFORMANCE_SKIPPED;
 }
 
 bool conformance_failed(const struct conformance *c)
