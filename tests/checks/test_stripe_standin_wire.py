@@ -445,6 +445,15 @@ def test_a_fault_that_never_strikes_is_told(standin):
     standin.faults.clear()
 
 
+def test_a_fault_goes_before_others_and_is_dropped_again(standin, stripe):
+    standin.faults.add("GET", "/v1/customers$", "bad_gateway")
+    enough = standin.faults.add("GET", "/v1/customers$", "unauthorized", times=None, first=True)
+    assert stripe.http.get("/v1/customers").status_code == 401
+    standin.faults.drop(enough)
+    standin.faults.drop(enough)
+    assert [stripe.http.get("/v1/customers").status_code for _ in range(2)] == [502, 200]
+
+
 def test_nobody_listens_while_it_is_down_and_a_rotated_key_is_401(standin, stripe):
     old = standin.api_key
     new = standin.rotate_key()

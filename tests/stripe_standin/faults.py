@@ -12,6 +12,7 @@ beside                    key_pruned (the key is forgotten first), before(action
                           or between that and the answer
 
 times=None: always. skip=2: the first two go through. key=: only with that Idempotency-Key. should_retry=: that header.
+first=True: before all that are armed already. drop(fault): it was enough.
 A client that reuses a connection may itself ask again, unseen, when that is cut before any answer (libcurl does): such a fault
 strikes twice with times=2, or standin.keep_alive = False makes each connection a new one.
 .reached is set when it strikes; hold_before, hold_after and applied_timeout last until .release() or `seconds`."""
@@ -52,11 +53,16 @@ class Faults:
         self._lock = threading.Lock()
         self._armed = []
 
-    def add(self, method, path, kind, times=1, skip=0, key=None, **options):
+    def add(self, method, path, kind, times=1, skip=0, key=None, first=False, **options):
         fault = Fault(method, path, kind, times, skip, key, options)
         with self._lock:
-            self._armed.append(fault)
+            self._armed.insert(0 if first else len(self._armed), fault)
         return fault
+
+    def drop(self, fault):
+        with self._lock:
+            if fault in self._armed:
+                self._armed.remove(fault)
 
     def take(self, method, path, key):
         """The first that fits this request, or None."""
