@@ -30,6 +30,21 @@ def binary(name):
     return str((Path("/usr/lib/postgresql/15/bin") if Path("/usr/lib/postgresql/15/bin") in folders else folders[-1]) / name)
 
 
+class Line:
+    """query() as a cluster has it, but over one connection, until close(): for who asks hundreds of times."""
+
+    def __init__(self, cluster, **who):
+        self._connection = cluster(**who)
+
+    def query(self, sql, parameters=None):
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def close(self):
+        self._connection.close()
+
+
 class Cluster:
     """Call it for a superuser connection: pg() or pg(user="overread_app"). In autocommit mode unless told otherwise."""
 
@@ -69,13 +84,11 @@ class Cluster:
 
     def query(self, sql, parameters=None, **who):
         """All rows of one statement, [] when it has none."""
-        connection = self(**who)
+        line = Line(self, **who)
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(sql, parameters)
-                return cursor.fetchall() if cursor.description else []
+            return line.query(sql, parameters)
         finally:
-            connection.close()
+            line.close()
 
     def create_database(self, name):
         """Roles once, and an empty database of that name whose owner is overread_owner."""
