@@ -1,4 +1,4 @@
--- Statements of billing. Each write is one function of migrations/0022 and 0023.
+-- Statements of billing. Each write is one function of migrations/0022 to 0024.
 
 -- name: plans_on_sale
 -- lane: read
@@ -67,8 +67,13 @@ SELECT kind, method, path, body, subscription, customer, terms, old, created FRO
 
 -- name: intent_resolve
 -- lane: write
--- $1 tenant, $2 intent, $3 state, $4 Stripe's object, $5 HTTP status, $6 code, $7 detail
-SELECT intent_resolve($1::uuid, $2::uuid, $3, $4::jsonb, $5::int, $6, $7);
+-- $1 tenant, $2 intent, $3 state, $4 Stripe's object, $5 HTTP status, $6 code, $7 detail, $8 since when that is known, NULL: now
+SELECT intent_resolve($1::uuid, $2::uuid, $3, $4::jsonb, $5::int, $6, $7, $8::timestamptz);
+
+-- name: intent_heard
+-- lane: write
+-- By the clock that a fetch is dated with.
+SELECT clock_timestamp();
 
 -- name: intent_show
 -- lane: read

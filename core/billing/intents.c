@@ -21,12 +21,12 @@ void intent_begin(struct intent *ret, const char *kind, const char *path)
 /* --- What became of it ---------------------------------------------------------------------------------------------- */
 
 static int fiber_fn resolve(struct arena *arena, const char *tenant, const char *id, const char *state, const json_t *object,
-                            const struct stripe_reply *why, struct error *err)
+                            const struct stripe_reply *why, const char *heard, struct error *err)
 {
     struct db_scope nobody = {.arena = arena, .as = DB_AS_NOBODY};
     const char *const params[] = {tenant, id, state, object ? json_render(arena, object).p : NULL,
                                   why ? arena_printf(arena, "%d", why->status) : NULL, why ? why->code : NULL,
-                                  why ? why->detail : NULL};
+                                  why ? why->detail : NULL, heard};
     return db_run(&nobody, sql_intent_resolve, params, NULL, err);
 }
 
@@ -157,7 +157,7 @@ int fiber_fn intent_run(struct db_scope *scope, const struct intent *intent, con
         return 1;
     bool done = reply.outcome == STRIPE_DONE;
     /* If this cannot be written, the job will hear the same from Stripe. */
-    if (resolve(scope->arena, scope->tenant_id, intent->id, done ? "done" : "failed", reply.object, done ? NULL : &reply, &ignored) < 0)
+    if (resolve(scope->arena, scope->tenant_id, intent->id, done ? "done" : "failed", reply.object, done ? NULL : &reply, NULL, &ignored) < 0)
         return 1;
     *ret = reply.object;
     return done ? 0 : stripe_error(&reply, err);
@@ -233,13 +233,16 @@ static int fiber_fn run_again(struct job *job, struct error *err)
         return -1;
     if (reply.outcome == STRIPE_UNKNOWN)
         return stripe_error(&reply, err);
+    if (db_run(&nobody, sql_intent_heard, NULL, &res, err) < 0)
+        return -1;
+    const char *heard = db_string(res, 0, 0);
     bool done = reply.outcome == STRIPE_DONE;
     const char *subscription = taken.subscription ? taken.subscription : strcmp(taken.kind, "subscribe") == 0 ? stripe_string(reply.object, "id") : NULL;
     /* Who reads that it is done finds it counted; what cannot be fetched now, a job of its own fetches: this one ends with the intent. */
     if (done && subscription && sync_subscription(arena, subscription, NULL, id, err) < 0 &&
         db_run(&nobody, sql_stripe_sync_queue, (const char *const[]){subscription, "0"}, NULL, err) < 0)
         return -1;
-    return resolve(arena, tenant, id, done ? "done" : "failed", reply.object, done ? NULL : &reply, err);
+    return resolve(arena, tenant, id, done ? "done" : "failed", reply.object, done ? NULL : &reply, heard, err);
 }
 
 const struct job_kind billing_intent_job = {

@@ -654,6 +654,20 @@ def test_seats_that_are_given_back_are_gone_from_the_request_to_the_fetch(market
     assert_same(market)
 
 
+def test_seats_bought_in_the_portal_behind_a_lost_answer_are_there(market):
+    """The job fetches them before it says what became of the change: what that leaves is older than what was fetched."""
+    bought = by_card(market)
+    lost = arm(market, Change, "applied_cut", times=None)
+    intent = look(market.boss, ask_for(market, bought, 1))
+    assert intent["state"] == "open"
+    market.told(shifted(market, 8))
+    assert market.boss.get("/v1/tenant").json()["seats"]["bought"] == 1
+    market.stripe.faults.drop(lost)
+    assert settle(market, intent["id"]) == "done"
+    assert market.boss.get("/v1/tenant").json()["seats"]["bought"] == 8
+    assert_same(market)
+
+
 def test_seats_whose_giving_back_fails_are_there_again(market):
     bought = by_card(market)
     arm(market, Change, "declined")
