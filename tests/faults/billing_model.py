@@ -1,17 +1,23 @@
 """A trust and a trainee who buy, change and end subscriptions in any order, while answers and events are late, doubled, mixed up
-or lost, and the server is killed. What holds after each step, and what holds in the end."""
+or lost, other things happen before an answer is here, and the server is killed. What holds after each step, and what holds in the
+end."""
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 from stripe_standin.checkout import Refused
 from stripe_standin.errors import ApiError
 from support.billing import until
-from support.billing_faults import Kill, differences, hurry, lost_events, release_leases
+from support.billing_faults import Hold, Kill, differences, hurry, lost_events, old_news, release_leases
+from support.cluster import Line
+from support.invitations import address
 
 GOOD = ("active", "trialing", "past_due")
 ANSWERS = {200, 201, 202, 204, 402, 404, 409, 410, 422, 503}  # whatever goes wrong at Stripe: never another, never 500
 PEOPLE = 8
+OVERTAKE_S = 0.5  # so long the later of two fetches gets to be the first, which it must not; it decides what is found, never what passes
 # name, options, how often in a row
 REQUEST_FAULTS = [("refused", {}, 1), ("reset_before", {}, 1), ("rate_limited", {}, 1), ("rate_limited", {"retry_after": 9}, 1),
                   ("bad_gateway", {}, 1), ("conflict", {}, 1), ("server_error", {}, 1), ("server_error", {"applied": False}, 1),
@@ -23,7 +29,7 @@ FETCH_FAULTS = [("bad_gateway", {}, 3), ("refused", {}, 3), ("truncated", {}, 1)
 
 class Model:
     def __init__(self, market, seed, people):
-        self.market, self.stripe, self.pg, self.people = market, market.stripe, market.pg, people
+        self.market, self.stripe, self.pg, self.people = market, market.stripe, Line(market.pg), people
         self.rng = random.Random(seed)
         self.trace = [f"seed {seed}"]
         self.steps = {}
@@ -31,10 +37,11 @@ class Model:
         self.told = set()      # events that were delivered and answered with 2xx
         self.lost = set()      # those that no webhook brings
         self.had = set()       # subscriptions that gave something
-        self.used = 0
+        self.taken = self.given = 0
         self.since_listed = 0  # seconds of Stripe's clock
         self.keys = self.killed = 0
         self.faults = []       # that were armed
+        self.met = {"squeeze": 0, "old_news": 0}  # how often the one came while the other was on its way
 
     # --- Talking to ourselves ---------------------------------------------------------------------------------------------
 
@@ -65,7 +72,7 @@ class Model:
             made = {kind: len(self.stripe.store.tables[kind]) for kind in ("customer", "checkout.session", "subscription", "invoice")}
         return {**made, "charges": len(self.stripe.charges()), "events": len(self.stripe.events()), "lost": len(self.lost), "killed": self.killed,
                 "intents": dict(self.pg.query("SELECT state, count(*) FROM billing_intents GROUP BY 1")),
-                "requests": len(self.stripe.record.requests), "faults": self.faults, "steps": self.steps}
+                "requests": len(self.stripe.record.requests), "faults": self.faults, "met": self.met, "steps": self.steps}
 
     def recover(self):
         """After a kill: the server again, and what it held runs out."""
@@ -94,12 +101,16 @@ class Model:
             plan, period, seats = self.rng.choice(["prostate-one", "all-one"]), self.rng.choice(["month", "year"]), 1
         else:
             plan, period, seats = "trust-seat", self.rng.choice(["month", "year"]), self.rng.randint(1, 6)
-        body = {"plan": plan, "period": period, "currency": "gbp", "seats": seats}
         if who == "boss" and self.rng.random() < 0.4:
-            body |= {"days_until_due": 10, "address": {"line1": "1 Road", "country": "GB"}}
-            self.call(who, "POST", "/v1/billing/subscriptions", json=body, headers=self.key())
+            self._order_by_invoice(seats, period)
             return
+        body = {"plan": plan, "period": period, "currency": "gbp", "seats": seats}
         self.call(who, "POST", "/v1/billing/checkout", json=body, headers=self.key() if self.rng.random() < 0.3 else {})
+
+    def _order_by_invoice(self, seats, period="year"):
+        body = {"plan": "trust-seat", "period": period, "currency": "gbp", "seats": seats, "days_until_due": 10,
+                "address": {"line1": "1 Road", "country": "GB"}}
+        self.call("boss", "POST", "/v1/billing/subscriptions", json=body, headers=self.key())
 
     def pay_page(self):
         pages = self.stripe.all("checkout.session", status="open")
@@ -147,12 +158,22 @@ class Model:
         person = self.rng.choice(self.people)
         try:
             self.pg.query("SELECT member_add(%s, %s, '{trainee}', NULL, 'operator')", (self.market.boss.tenant, person))
+            self.note("    came in")
         except Exception as refused:  # pylint: disable=broad-exception-caught
             assert "seats_exhausted" in str(refused), refused
             self.note("    no seat")
 
+    def invite(self):
+        self.call("boss", "POST", "/v1/tenant/invitations", json={"email": address(), "roles": ["trainee"]})
+
     def leave(self):
-        self.call("boss", "DELETE", f"/v1/tenant/members/{self.rng.choice(self.people)}")
+        """Or one of those who have been invited is not waited for any more."""
+        guests = self.pg.query("SELECT ticket_id FROM tickets WHERE tenant_id = %s AND kind = 'invitation' AND used_at IS NULL"
+                               " ORDER BY ticket_id", (self.market.boss.tenant,))
+        if guests and self.rng.random() < 0.5:
+            self.call("boss", "DELETE", f"/v1/tenant/invitations/{self.rng.choice(guests)[0]}")
+        else:
+            self.call("boss", "DELETE", f"/v1/tenant/members/{self.rng.choice(self.people)}")
 
     def two_at_once(self):
         first, second = self.rng.choice([(self.seats, self.join), (self.order, self.order), (self.seats, self.seats), (self.cancel, self.seats),
@@ -160,6 +181,128 @@ class Model:
         with ThreadPoolExecutor(2) as pool:
             for made in [pool.submit(first), pool.submit(second)]:
                 made.result()
+
+    # --- What happens while an answer is on its way ---------------------------------------------------------------------------
+
+    def until(self, check):
+        """Or the server is killed."""
+        until(lambda: check() or not self.market.server.running(), pause=0.02)
+
+    def squeeze(self):
+        """People come and are invited while the trust gives seats back: before Stripe does it, before it says so, and before what came
+        of it is fetched."""
+        shown = self._room()
+        _, taken, _, _ = self.seats_now()
+        if not shown or shown[0]["seats"] <= max(taken, 1):
+            return
+        seats, left = shown[0]["seats"], self.rng.randint(max(taken, 1), min(shown[0]["seats"] - 1, taken + 2))
+        moment = self.rng.choice(["done", "said", "fetched"])
+        self.note(f"    {seats} -> {left}, before it is {moment}; {taken} taken")
+        with self._asking("boss", shown[0]["id"], shown[0]["stripe"], {"seats": left}, moment) as held:
+            if held:
+                self.met["squeeze"] += 1
+                self.check()
+                if self.rng.random() < 0.3:
+                    self.deliver()
+                for _ in range(left - taken + 1):
+                    self.rng.choice([self.join, self.invite])()
+                    self.check()
+
+    @contextmanager
+    def _asking(self, who, subscription, ident, body, moment):
+        """A change is asked for, and under way meanwhile: before it is done, said or fetched. -> whether it came to that"""
+        path = f"/v1/subscriptions/{ident}$"
+        holds = [Hold(self.stripe, "POST", path, when="before" if moment == "done" else "after", first=True)]
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                asked = pool.submit(self.call, who, "PATCH", f"/v1/billing/subscriptions/{subscription}", json=body)
+                self.until(lambda: holds[0].holds() or asked.done())
+                if moment == "fetched" and holds[0].holds():
+                    holds.append(Hold(self.stripe, "GET", path, first=True))
+                    holds[0].release()
+                    self.until(lambda: holds[1].holds() or asked.done())
+                yield holds[-1].holds()
+            finally:
+                for hold in holds:
+                    hold.release()
+            asked.result()
+
+    def _room(self):
+        """Sees to it that the trust has seats to give back, if nothing goes wrong. -> what it has"""
+        def good():
+            return [one for one in self.shown("boss") if one["status"] in GOOD]
+
+        shown = good()
+        if not shown:
+            self._order_by_invoice(self.rng.randint(3, 6))
+        elif shown[0]["seats"] < 2:
+            self.call("boss", "PATCH", f"/v1/billing/subscriptions/{shown[0]['id']}", json={"seats": 4})
+        else:
+            for _ in range(2 * PEOPLE):
+                if self.seats_now()[1] < shown[0]["seats"]:
+                    break
+                self.leave()
+            return shown
+        return good()
+
+    def old_news(self):
+        """What we fetch changes while its answer is on the way, and the event of that is here first. Perhaps it comes so late that
+        who waited for it has lost the lock."""
+        self._room()
+        ours = {row[0]: row[1:] for row in self.pg.query("SELECT stripe_id, tenant_id::text, subscription_id FROM subscriptions")}
+        running = [one["id"] for one in self._running() if one["id"] in ours]
+        if not running:
+            return
+        ident = self.rng.choice(running)
+        who = "boss" if ours[ident][0] == self.market.boss.tenant else "me"
+        asks, late = self.rng.random() < 0.3, self.rng.random() < 0.5
+        self.note(f"    {ident} of {who}{', who asks' if asks else ''}{', late' if late else ''}")
+        told = []
+        if asks:
+            body = {"cancel_at_period_end": not _ends(self.stripe.get(ident))}
+            with self._asking(who, ours[ident][1], ident, body, "fetched") as held:
+                if held:
+                    told += self._overtake(ident, who, late)
+        else:
+            hold = Hold(self.stripe, "GET", f"/v1/subscriptions/{ident}$", first=True)
+            try:
+                told += self._turn(ident, who)
+                self.until(lambda: hold.holds() or self._tried(told))
+                if hold.holds():
+                    told += self._overtake(ident, who, late)
+            finally:
+                hold.release()
+        self.until(lambda: self._tried(told))
+
+    def _overtake(self, ident, who, late):
+        """-> the ids of the events that come while the answer is held"""
+        self.met["old_news"] += 1
+        if late:
+            self.pg.query("UPDATE stripe_locks SET until = now() WHERE object = %s AND holder IS NOT NULL", (ident,))
+        told = self._turn(ident, who)
+        deadline = None if late else time.monotonic() + OVERTAKE_S
+        self.until(lambda: self._tried(told) or (deadline and time.monotonic() > deadline))
+        return told
+
+    def _turn(self, ident, who):
+        """It changes behind our back, and all that was not said of it before is said. -> the ids of those events"""
+        one = self.stripe.get(ident)
+        if who == "boss" and self.rng.random() < 0.6:
+            seats = one["items"]["data"][0]["quantity"]
+            self.stripe.portal_change(ident, self.rng.choice([n for n in range(1, 9) if n != seats]))
+        elif _ends(one):
+            self.stripe.portal_undo_cancel(ident)
+        else:
+            self.stripe.portal_cancel(ident)
+        about = {event["id"] for event in self.stripe.events("customer.subscription.", ident)}
+        events = [event for event in self.waiting() if event["id"] in about]
+        self._bring(events)
+        return [event["id"] for event in events if event["id"] in self.told]
+
+    def _tried(self, events):
+        """Each was worked on, be it in vain."""
+        return not self.pg.query("SELECT 1 FROM stripe_events e WHERE e.event = ANY (%s) AND e.state = 'queued' AND NOT EXISTS"
+                                 " (SELECT FROM jobs j WHERE j.kind = 'stripe_event' AND j.key = e.event AND j.last_error IS NOT NULL)", (events,))
 
     # --- What happens at Stripe ---------------------------------------------------------------------------------------------
 
@@ -248,7 +391,10 @@ class Model:
         events = [event for event in events if self.rng.random() < 0.7]
         events += [event for event in events if self.rng.random() < 0.2]
         self.rng.shuffle(events)
-        made = self.stripe.webhooks.deliver_all(events, at_once=self.rng.choice([1, 4]))
+        self._bring(events, self.rng.choice([1, 4]))
+
+    def _bring(self, events, at_once=1):
+        made = self.stripe.webhooks.deliver_all(events, at_once=at_once)
         self.note(f"    {[event['type'] for event in events]}")
         self.told |= {one.event for one in made if one.ok}
         for one in made:
@@ -276,17 +422,27 @@ class Model:
 
     # --- Always -----------------------------------------------------------------------------------------------------------------
 
+    def seats_now(self):
+        """(with a person on them, these and those held by invitations, of how many, how many were fetched and are to stay): of the
+        trust. Those are to stay that no request takes away that is under way, or whose outcome is not fetched."""
+        return self.pg.query("""SELECT seats_used(t.tenant_id), seats_used(t.tenant_id) + seats_invited(t.tenant_id), t.seats_bought,
+                (SELECT coalesce(sum(least(s.seats, (
+                     SELECT min(i.seats_after) FROM billing_intents i WHERE i.subscription = s.stripe_id
+                     AND (i.state = 'open' OR (i.state = 'done' AND i.resolved_at >= s.fetched_at))))), 0)
+                 FROM subscriptions s JOIN entitlements e ON e.source = s.subscription_id WHERE s.tenant_id = t.tenant_id)
+            FROM tenants t WHERE t.tenant_id = %s""", (self.market.boss.tenant,))[0]
+
     def check(self):
-        """After each step: nobody came in on a seat that there is not; no more seats than were fetched; nothing was taken away that
-        Stripe has never ended."""
-        rows = self.pg.query("""SELECT seats_used(t.tenant_id), t.seats_bought,
-                (SELECT coalesce(sum(s.seats), 0) FROM subscriptions s JOIN entitlements e ON e.source = s.subscription_id
-                 WHERE s.tenant_id = t.tenant_id)
-            FROM tenants t WHERE t.tenant_id = %s""", (self.market.boss.tenant,))
-        used, bought, fetched = rows[0]
-        assert used <= self.used or used <= bought, f"{used} people on {bought} seats; {self.used} before"
-        assert bought <= fetched, f"{bought} seats, and {fetched} were fetched"
-        self.used = used
+        """After each step: nobody came in or was invited on a seat that there is not, or that is being given back; nothing old came
+        over what was told; nothing was taken away that Stripe has never ended."""
+        used, taken, bought, given = self.seats_now()
+        # What is fetched meanwhile may leave fewer: who came just before that came in good time.
+        assert taken <= max(self.taken, given, self.given), (
+            f"{used} people and {taken - used} who are invited, on {given} seats that were fetched and are to stay; {self.taken} before")
+        assert bought <= given, f"{bought} seats can be filled, and only {given} were fetched and are to stay"
+        self.taken, self.given = taken, given
+        old = [] if "not_found" in self.faults else old_news(self.pg, self.stripe)  # whose last event may have found nothing
+        assert not old, "\n".join(["the last event is done, and yet:", *old])
         gives = {row[0] for row in self.pg.query("SELECT s.stripe_id FROM entitlements e JOIN subscriptions s ON s.subscription_id = e.source")}
         for gone in self.had - gives:
             assert any(event["data"]["object"].get("status") not in GOOD for event in self.stripe.events("customer.subscription", gone)), \
@@ -295,9 +451,10 @@ class Model:
 
     # --- The whole --------------------------------------------------------------------------------------------------------------
 
-    STEPS = {"order": 10, "pay_page": 10, "come_back": 5, "seats": 8, "preview": 2, "plan": 4, "cancel": 3, "undo": 3, "join": 8, "leave": 3,
-             "two_at_once": 5, "portal": 6, "pay_invoice": 4, "decline_next": 3, "refund": 1, "time": 4, "request_fault": 10, "fetch_fault": 6,
-             "kill": 3, "deliver": 12, "lose": 4, "list_events": 2, "settle_now": 4}
+    STEPS = {"order": 10, "pay_page": 10, "come_back": 5, "seats": 8, "preview": 2, "plan": 4, "cancel": 3, "undo": 3, "join": 8,
+             "invite": 3, "leave": 4, "squeeze": 8, "old_news": 6, "two_at_once": 5, "portal": 6, "pay_invoice": 4, "decline_next": 3,
+             "refund": 1, "time": 4, "request_fault": 10, "fetch_fault": 6, "kill": 3, "deliver": 12, "lose": 4, "list_events": 2,
+             "settle_now": 4}
 
     def run(self, count):
         names = self.rng.choices(list(self.STEPS), list(self.STEPS.values()), k=count)
@@ -339,6 +496,11 @@ class Model:
                                      " UNION ALL SELECT 1 FROM stripe_events WHERE state = 'queued'"
                                      " UNION ALL SELECT 1 FROM billing_intents WHERE state = 'open'")
         until(done, pause=0.1)
+
+
+def _ends(one):
+    """Is it going to end, at Stripe?"""
+    return one["cancel_at"] is not None or one["cancel_at_period_end"]
 
 
 def hurry_waiting(pg, kind):

@@ -60,16 +60,21 @@ def age(pg, intent, interval):
 
 
 class Hold:
-    """Stripe has done what was asked for, and its answer is on its way until release()."""
+    """Stripe has done what was asked for (when="before": is about to), and its answer is on its way until release()."""
 
-    def __init__(self, stripe, method, path, seconds=40, **options):
-        self._applied, self._released = threading.Event(), threading.Event()
-        stripe.faults.add(method, path, "after", action=lambda: (self._applied.set(), self._released.wait(seconds)), **options)
+    def __init__(self, stripe, method, path, seconds=40, when="after", **options):
+        self._faults, self._held, self._released = stripe.faults, threading.Event(), threading.Event()
+        self._fault = stripe.faults.add(method, path, when, action=lambda: (self._held.set(), self._released.wait(seconds)), **options)
+
+    def holds(self):
+        return self._held.is_set()
 
     def wait(self):
-        assert self._applied.wait(60), "nobody has asked"
+        assert self._held.wait(60), "nobody has asked"
 
     def release(self):
+        """Whoever has not asked by now is not held up any more, either."""
+        self._faults.drop(self._fault)
         self._released.set()
 
 
@@ -179,9 +184,25 @@ def differences(pg, stripe):
     if set(ours) != set(theirs):
         found.append(f"subscriptions: ours {sorted(ours)}, Stripe's {sorted(theirs)}")
     for ident in set(ours) & set(theirs):
-        found += [f"{ident}.{name}: ours {ours[ident][name]}, Stripe's {theirs[ident][name]}"
-                  for name in ours[ident] if ours[ident][name] != theirs[ident][name]]
+        found += _members(ident, ours[ident], theirs[ident])
     return found + _entitlements(pg, theirs) + _seats(pg) + twice(pg, stripe)
+
+
+def _members(ident, ours, theirs):
+    return [f"{ident}.{name}: ours {ours[name]}, Stripe's {theirs[name]}" for name in ours if ours[name] != theirs[name]]
+
+
+def old_news(pg, stripe):
+    """In words, what we hold otherwise than Stripe does although its last event about it is done: an object is fetched after it is told
+    of, and nothing older comes over it. Good at any time: in this order, since each may only be newer than what was read before. Not
+    after a 404 in between, with which an event is done, and a later fetch queued."""
+    done = {row[0] for row in pg.query("SELECT event FROM stripe_events WHERE state = 'done'")}
+    ours = kept(pg)
+    with stripe.lock:
+        theirs = {one["id"]: at_stripe(one) for one in stripe.all("subscription")}
+        last = {ident: [event["id"] for event in stripe.events("customer.subscription.", ident)][-1:] for ident in ours}
+    return [words for ident in ours if ident in theirs and done.issuperset(last[ident])
+            for words in _members(ident, ours[ident], theirs[ident])]
 
 
 def _entitlements(pg, theirs):
