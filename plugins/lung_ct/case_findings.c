@@ -24,6 +24,53 @@ static const char *case_code(enum lung_category said, enum lung_category truth)
     return said > truth ? "case_over_called" : "case_under_called";
 }
 
+static const char *case_rule(enum lung_category said, enum lung_category truth)
+{
+    return said != truth && (said == LUNG_INCOMPLETE || truth == LUNG_INCOMPLETE)
+               ? "Lung-RADS v2022 (ACR): 0 is for what cannot be judged yet: a prior CT is still to be "
+                 "compared, part "
+                 "of the lungs cannot be evaluated, or findings suggest an infection. Else an examination "
+                 "has the "
+                 "category of its most suspicious nodule."
+               : "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule; "
+                 "1 and 2 are a negative screening, 3 and 4 a positive one.";
+}
+
+static enum overread_verdict case_verdict(enum lung_category said, enum lung_category truth)
+{
+    if (said == truth)
+        return OVERREAD_HIT;
+    if (by_one_step(said, truth))
+        return OVERREAD_PARTIAL;
+    return is_positive(truth) || truth == LUNG_INCOMPLETE ? OVERREAD_MISS : OVERREAD_FALSE_POSITIVE;
+}
+
+/* The most suspicious nodule of a read, the first of them in the order of sorting; NULL without a nodule. */
+static const struct lung_nodule *most_suspicious(const struct lung_case *in)
+{
+    const struct lung_nodule *most = NULL;
+    for (int i = 0; i < in->count; i++) {
+        if (!most || in->nodules[i].category > most->category)
+            most = &in->nodules[i];
+    }
+    return most;
+}
+
+/* Where a wrong category of the examination comes from: what the truth rates higher, or what the reader does.
+ */
+static const char *look_at_case(struct lung_session *session)
+{
+    enum lung_category said = session->answer.category, truth = session->truth.category;
+    if (said != truth && (said == LUNG_INCOMPLETE || truth == LUNG_INCOMPLETE))
+        return "Are both lungs in the images from apex to base, free of breathing artefacts and of signs of "
+               "an "
+               "infection, and is each prior CT at hand?";
+    const struct lung_nodule *nodule = most_suspicious(said > truth ? &session->answer : &session->truth);
+    return nodule
+               ? lung_look(session, nodule)
+               : "Go through both lungs once more from apex to base, on maximum intensity projections too.";
+}
+
 static void case_category(struct lung_session *session)
 {
     enum lung_category said = session->answer.category, truth = session->truth.category;
@@ -38,24 +85,20 @@ static void case_category(struct lung_session *session)
                             lung_category_text((int)said))
             : report_printf(&session->report, "You called the examination Lung-RADS %s, right is %s.%s",
                             lung_category_text((int)said), lung_category_text((int)truth), side);
-    report_add(
-        &session->report, PART_DECISION,
-        (overread_finding){
-            .verdict = said == truth              ? OVERREAD_HIT
-                       : by_one_step(said, truth) ? OVERREAD_PARTIAL
-                       : is_positive(truth)       ? OVERREAD_MISS
-                                                  : OVERREAD_FALSE_POSITIVE,
-            .code = case_code(said, truth),
-            .points_milli = said == truth              ? LUNG_POINTS_CASE
-                            : by_one_step(said, truth) ? LUNG_POINTS_CASE_BY_ONE
-                                                       : 0,
-            .max_points_milli = LUNG_POINTS_CASE,
-            .answer_pointer = "/category",
-            .truth_pointer = "/category",
-            .text = text,
-            .rule = "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule; "
-                    "1 and 2 are a negative screening, 3 and 4 a positive one.",
-        });
+    report_add(&session->report, PART_DECISION,
+               (overread_finding){
+                   .verdict = case_verdict(said, truth),
+                   .code = case_code(said, truth),
+                   .points_milli = said == truth              ? LUNG_POINTS_CASE
+                                   : by_one_step(said, truth) ? LUNG_POINTS_CASE_BY_ONE
+                                                              : 0,
+                   .max_points_milli = LUNG_POINTS_CASE,
+                   .answer_pointer = "/category",
+                   .truth_pointer = "/category",
+                   .text = text,
+                   .rule = case_rule(said, truth),
+                   .look_again = said == truth ? NULL : look_at_case(session),
+               });
 }
 
 /* Does one of the nodules that give the case its category have a solid part of 8 mm or more? */
@@ -66,6 +109,18 @@ static bool has_large_solid(const struct lung_case *in)
             return true;
     }
     return false;
+}
+
+/* also: the other management that is allowed; follows: from the reader's own category. */
+static const char *look_at_management(struct lung_session *session, bool also, bool follows)
+{
+    if (also)
+        return "Measure the solid part again, in the lung window: from 8 mm on both are allowed in category "
+               "4A.";
+    if (follows && session->answer.category != session->truth.category)
+        return look_at_case(session);
+    return report_printf(&session->report, "Look up what follows from category %s in the table of Lung-RADS.",
+                         lung_category_text((int)session->answer.category));
 }
 
 static void management(struct lung_session *session)
@@ -90,7 +145,9 @@ static void management(struct lung_session *session)
     report_add(
         &session->report, PART_DECISION,
         (overread_finding){
-            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+            .verdict = right             ? OVERREAD_HIT
+                       : also || follows ? OVERREAD_PARTIAL
+                                         : OVERREAD_MISS,
             .code = right     ? "management_right"
                     : also    ? "management_also_allowed"
                     : follows ? "management_wrong"
@@ -103,8 +160,11 @@ static void management(struct lung_session *session)
             .answer_pointer = "/management",
             .truth_pointer = "/management",
             .text = text,
-            .rule = "Lung-RADS v2022 (ACR): 1 and 2 LDCT in 12 months; 3 in 6 months; 4A in 3 months, PET/CT "
-                    "may be considered with a solid part of 8 mm or more; 4B and 4X work-up.",
+            .rule =
+                "Lung-RADS v2022 (ACR): 1 and 2 LDCT in 12 months; 3 in 6 months; 4A in 3 months, PET/CT "
+                "may be considered with a solid part of 8 mm or more; 4B and 4X work-up; 0 completing the "
+                "examination.",
+            .look_again = right ? NULL : look_at_management(session, also, follows),
         });
 }
 
@@ -135,6 +195,9 @@ static void modifier(struct lung_session *session)
                    .truth_pointer = "/s_modifier",
                    .text = text,
                    .rule = "Lung-RADS v2022 (ACR): S marks a significant finding that is not lung cancer.",
+                   .look_again = right ? NULL
+                                       : "Look at what is no nodule: emphysema, coronary arteries, aorta, "
+                                         "mediastinum, thyroid, upper abdomen, bones.",
                });
 }
 
@@ -163,11 +226,8 @@ void lung_findings_of_case(struct lung_session *session)
 void lung_finding_of_consistency(struct lung_session *session)
 {
     const struct lung_case *answer = &session->answer;
-    enum lung_category highest = LUNG_1;
-    for (int j = 0; j < answer->count; j++) {
-        if (answer->nodules[j].category > highest)
-            highest = answer->nodules[j].category;
-    }
+    const struct lung_nodule *most = most_suspicious(answer);
+    enum lung_category highest = most ? most->category : LUNG_1;
     if (answer->category == highest || answer->category == LUNG_INCOMPLETE)
         return;
     report_add(
@@ -184,6 +244,8 @@ void lung_finding_of_consistency(struct lung_session *session)
                               lung_category_text((int)answer->category), lung_category_text((int)highest)),
             .rule = "Lung-RADS v2022 (ACR): an examination has the category of its most suspicious nodule, 1 "
                     "without any.",
+            .look_again = most ? lung_look(session, most)
+                               : "Mark the nodule that gives your category, or call the examination 1.",
         });
 }
 

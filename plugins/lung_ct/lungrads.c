@@ -41,6 +41,8 @@ int lung_diameter_of_volume(int mm3)
 
 /* --- By size alone, as at the first detection -------------------------------------------------------- */
 
+enum { JUXTAPLEURAL_AS_SOLID = 100 };
+
 static struct lung_ruling solid_by_size(int mean)
 {
     if (mean < 60)
@@ -73,15 +75,24 @@ static struct lung_ruling ground_glass_by_size(int mean)
     return RULING(LUNG_3, "ground glass nodule of 30 mm or more at baseline or new: 3.");
 }
 
+static struct lung_ruling small_juxtapleural(void)
+{
+    return RULING(LUNG_2,
+                  "juxtapleural nodule below 10 mm, solid, smooth, oval, lentiform or triangular: 2.");
+}
+
 static struct lung_ruling by_size(enum lung_type type, int mean, int solid)
 {
     if (type == LUNG_PART_SOLID)
         return part_solid_by_size(mean, solid);
+    if (type == LUNG_JUXTAPLEURAL && mean < JUXTAPLEURAL_AS_SOLID)
+        return small_juxtapleural();
     return type == LUNG_GROUND_GLASS ? ground_glass_by_size(mean) : solid_by_size(mean);
 }
 
-/* The category at the present size when the nodule has crossed a threshold since the prior examination. */
-static bool crossed(const struct lung_reading *reading, struct lung_ruling *ret)
+/* Has the nodule crossed a size threshold since the prior examination? The category is that of its present
+ * size. */
+static bool reached(const struct lung_reading *reading, struct lung_ruling *ret)
 {
     if (reading->prior_mean == LUNG_UNKNOWN)
         return false;
@@ -96,13 +107,22 @@ static bool crossed(const struct lung_reading *reading, struct lung_ruling *ret)
     return true;
 }
 
+/* The same where it decides: crossing a threshold is a reason for a higher category, or to keep the one that
+ * the nodule had; never for a lower one. */
+static bool crossed(const struct lung_reading *reading, struct lung_ruling *ret)
+{
+    struct lung_ruling ruling;
+    if (!reached(reading, &ruling) || (int)ruling.category < reading->prior_category)
+        return false;
+    *ret = ruling;
+    return true;
+}
+
 /* --- Stable or smaller at follow-up ------------------------------------------------------------------ */
 
 static struct lung_ruling stepped_down(const struct lung_reading *reading, enum lung_category now)
 {
     enum { MONTHS_AFTER_3 = 6, MONTHS_AFTER_4A = 3 };
-    if (reading->proven_benign && reading->prior_category == LUNG_4B)
-        return RULING(LUNG_2, "a category 4B lesion proven benign after diagnostic work-up: 2.");
     switch (reading->prior_category) {
     case LUNG_2:
         if (now != LUNG_2 && reading->prior_mean == LUNG_UNKNOWN)
@@ -124,10 +144,17 @@ static struct lung_ruling stepped_down(const struct lung_reading *reading, enum 
     }
 }
 
+/* What histology proved, no size disproves. */
+static bool proven_benign(const struct lung_reading *reading, struct lung_ruling *ret)
+{
+    *ret = RULING(LUNG_2, "a category 4B lesion proven benign after diagnostic work-up: 2.");
+    return reading->proven_benign && reading->prior_category == LUNG_4B;
+}
+
 static struct lung_ruling stable(const struct lung_reading *reading)
 {
     struct lung_ruling ruling;
-    if (crossed(reading, &ruling))
+    if (proven_benign(reading, &ruling) || crossed(reading, &ruling))
         return ruling;
     return stepped_down(reading, by_size(reading->type, reading->mean, reading->solid).category);
 }
@@ -201,22 +228,23 @@ static struct lung_ruling part_solid_ruling(const struct lung_reading *reading)
 static struct lung_ruling ground_glass_ruling(const struct lung_reading *reading)
 {
     struct lung_ruling ruling;
+    if (reading->status == LUNG_STABLE && reading->prior_category >= LUNG_4A)
+        return proven_benign(reading, &ruling) ? ruling : undefined();
     if (reading->mean < 300 || reading->status == LUNG_BASELINE || reading->status == LUNG_NEW)
         return ground_glass_by_size(reading->mean);
-    bool has_crossed = crossed(reading, &ruling);
     if (reading->status == LUNG_GROWING)
-        return has_crossed ? ruling : undefined();
-    if (has_crossed)
+        return crossed(reading, &ruling) ? ruling : undefined();
+    if (reached(reading, &ruling))
         return reading->status == LUNG_STABLE ? ruling : undefined();
     return RULING(LUNG_2, "ground glass nodule of 30 mm or more, stable or slowly growing: 2.");
 }
 
 static struct lung_ruling juxtapleural_ruling(const struct lung_reading *reading)
 {
-    bool grows = reading->status == LUNG_GROWING || reading->status == LUNG_SLOWLY_GROWING;
-    if (!grows && reading->mean < 100)
-        return RULING(LUNG_2,
-                      "juxtapleural nodule below 10 mm, solid, smooth, oval, lentiform or triangular: 2.");
+    bool first = reading->status == LUNG_BASELINE || reading->status == LUNG_NEW;
+    bool kept = reading->status == LUNG_STABLE && reading->prior_category <= LUNG_2;
+    if (reading->mean < JUXTAPLEURAL_AS_SOLID && (first || kept))
+        return small_juxtapleural();
     return solid_ruling(reading);
 }
 
@@ -235,6 +263,7 @@ static struct lung_ruling airway_ruling(const struct lung_reading *reading)
 
 static struct lung_ruling cyst_follow_up(const struct lung_reading *reading)
 {
+    struct lung_ruling ruling;
     bool thick = reading->cyst == LUNG_CYST_THICK, multilocular = reading->cyst == LUNG_CYST_MULTILOCULAR;
     switch (reading->cyst_change) {
     case LUNG_CYST_LARGER:
@@ -257,7 +286,7 @@ static struct lung_ruling cyst_follow_up(const struct lung_reading *reading)
         break;
     case LUNG_CYST_SAME:
         if ((thick || multilocular) && reading->status == LUNG_STABLE)
-            return stepped_down(reading, LUNG_NOT_DEFINED);
+            return proven_benign(reading, &ruling) ? ruling : stepped_down(reading, LUNG_NOT_DEFINED);
         break;
     default:
         break;

@@ -26,7 +26,9 @@ static const char *pitfall(enum lung_type type)
     case LUNG_BENIGN:
         break;
     }
-    return NULL;
+    return "A nodule with benign calcification or fat is category 1. Look for it in the soft-tissue window: "
+           "calcium "
+           "without a nodule is the wall of a vessel, the pleura or a scar.";
 }
 
 static const char *nearest_words(struct lung_session *session, const struct lung_nodule *mark)

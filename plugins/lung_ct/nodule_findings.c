@@ -30,6 +30,7 @@ static void not_characterised(struct lung_session *session, const struct lung_no
             .text = "A nodule that was not hit is not described either: type, size, status and category of "
                     "this one earn nothing.",
             .rule = "Type, size, status and category are compared for nodules that a mark hits.",
+            .look_again = lung_look(session, nodule),
         });
 }
 

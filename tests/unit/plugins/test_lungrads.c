@@ -221,6 +221,78 @@ static void a_stable_nodule_steps_down_after_the_time_that_its_category_asks(voi
     check(&cyst, LUNG_3, 101);
 }
 
+struct crossing {
+    enum lung_type type;
+    int prior_mean, mean, prior_solid, solid;
+    enum lung_category by_size, by_prior[LUNG_4X + 1]; /* [prior category] after a year */
+};
+
+/* Was: not known, 1, 2, 3, 4A, 4B, 4X. What steps down after a year is not defined after a month. */
+static const struct crossing crossings[] = {
+    {LUNG_SOLID, 55, 62, X, X, LUNG_3, {LUNG_3, LUNG_3, LUNG_3, LUNG_3, LUNG_3}},
+    {LUNG_SOLID, 75, 82, X, X, LUNG_4A, {LUNG_4A, LUNG_4A, LUNG_4A, LUNG_4A, LUNG_4A}},
+    {LUNG_SOLID, 145, 152, X, X, LUNG_4B, {LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B}},
+    {LUNG_PART_SOLID, 55, 62, 30, 30, LUNG_3, {LUNG_3, LUNG_3, LUNG_3, LUNG_3, LUNG_3}},
+    {LUNG_PART_SOLID, 90, 90, 50, 62, LUNG_4A, {LUNG_4A, LUNG_4A, LUNG_4A, LUNG_4A, LUNG_4A}},
+    {LUNG_PART_SOLID, 90, 90, 75, 82, LUNG_4B, {LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B}},
+    {LUNG_JUXTAPLEURAL, 95, 104, X, X, LUNG_4A, {LUNG_4A, LUNG_4A, LUNG_4A, LUNG_4A, LUNG_4A}},
+    {LUNG_JUXTAPLEURAL, 145, 152, X, X, LUNG_4B, {LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B, LUNG_4B}},
+    /* the thresholds of solid ones below 10 mm are none of a juxtapleural one */
+    {LUNG_JUXTAPLEURAL, 55, 62, X, X, LUNG_2, {LUNG_2, LUNG_2, LUNG_2, LUNG_2, LUNG_3}},
+    {LUNG_JUXTAPLEURAL, 75, 82, X, X, LUNG_2, {LUNG_2, LUNG_2, LUNG_2, LUNG_2, LUNG_3}},
+};
+
+static void a_threshold_that_a_stable_nodule_crosses_never_lowers_its_category(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(crossings) / sizeof(crossings[0]); i++) {
+        const struct crossing *row = &crossings[i];
+        struct lung_reading reading = reading_of(row->type, LUNG_STABLE, row->mean, row->solid);
+        reading.prior_mean = row->prior_mean;
+        reading.prior_solid = row->prior_solid;
+        for (int prior = LUNG_NOT_DEFINED; prior <= LUNG_4X; prior++) {
+            bool by_time = (int)row->by_size < prior && prior <= (int)LUNG_4A;
+            reading.prior_category = prior;
+            reading.interval_months = 12;
+            check(&reading, row->by_prior[prior], i * 10 + (size_t)prior);
+            reading.interval_months = 1;
+            check(&reading, by_time ? LUNG_NOT_DEFINED : row->by_prior[prior], 1000 + i * 10 + (size_t)prior);
+        }
+        reading.prior_category = LUNG_4B;
+        reading.proven_benign = true;
+        check(&reading, LUNG_2, 2000 + i);
+    }
+}
+
+static void crossing_a_threshold_lowers_no_category_in_growth_either(void **state)
+{
+    struct lung_reading part = reading_of(LUNG_PART_SOLID, LUNG_GROWING, 75, 20);
+    struct lung_reading glass = reading_of(LUNG_GROUND_GLASS, LUNG_STABLE, 301, X);
+    (void)state;
+    part.solid_status = LUNG_SOLID_UNCHANGED;
+    part.prior_mean = 55;
+    part.prior_solid = 20;
+    part.prior_category = LUNG_3;
+    check(&part, LUNG_3, 0);
+    part.prior_category = LUNG_4A;
+    check(&part, LUNG_NOT_DEFINED, 1);
+    glass.prior_mean = 299;
+    glass.interval_months = 12;
+    for (int prior = LUNG_NOT_DEFINED; prior <= LUNG_4X; prior++) {
+        glass.prior_category = prior;
+        glass.status = LUNG_STABLE;
+        check(&glass, prior <= (int)LUNG_3 ? LUNG_3 : LUNG_NOT_DEFINED, 10 + (size_t)prior);
+        glass.status = LUNG_GROWING;
+        check(&glass, prior <= (int)LUNG_3 ? LUNG_3 : LUNG_NOT_DEFINED, 20 + (size_t)prior);
+        glass.status = LUNG_SLOWLY_GROWING;
+        check(&glass, LUNG_NOT_DEFINED, 30 + (size_t)prior);
+    }
+    glass.status = LUNG_STABLE;
+    glass.prior_category = LUNG_4B;
+    glass.proven_benign = true;
+    check(&glass, LUNG_2, 40);
+}
+
 static void thresholds_crossed_by_ground_glass_and_part_solid_nodules_reclassify(void **state)
 {
     struct lung_reading glass = reading_of(LUNG_GROUND_GLASS, LUNG_GROWING, 310, X);
@@ -318,6 +390,8 @@ int main(void)
         cmocka_unit_test(airway_nodules_are_judged_by_their_level),
         cmocka_unit_test(atypical_cysts_are_judged_by_kind_and_change),
         cmocka_unit_test(a_stable_nodule_steps_down_after_the_time_that_its_category_asks),
+        cmocka_unit_test(a_threshold_that_a_stable_nodule_crosses_never_lowers_its_category),
+        cmocka_unit_test(crossing_a_threshold_lowers_no_category_in_growth_either),
         cmocka_unit_test(thresholds_crossed_by_ground_glass_and_part_solid_nodules_reclassify),
         cmocka_unit_test(suspicious_features_turn_three_and_four_into_4x_and_nothing_else),
         cmocka_unit_test(growth_is_more_than_one_and_a_half_millimetres_within_a_year),
