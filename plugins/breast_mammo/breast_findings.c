@@ -15,6 +15,10 @@ static const char *category_words(struct session *session, int side, const struc
     if (said->birads == expert)
         return report_printf(&session->report, "Your category of the %s breast is right: %s.", breast,
                              birads_words(expert));
+    if (session_is_screening_0(session, said->birads, expert))
+        return report_printf(&session->report,
+                             "You called the %s breast %s, which is right at screening: the work-up gave %s.",
+                             breast, birads_words(said->birads), birads_words(expert));
     return report_printf(&session->report, "You called the %s breast %s; it is %s: %s.", breast,
                          birads_words(said->birads), birads_words(expert), birads_consequence(expert));
 }
@@ -23,7 +27,8 @@ static void category_finding(struct session *session, int side)
 {
     const struct breast_model *said = &session->answer.breasts[side];
     int expert = session->truth.breasts[side].birads;
-    bool right = said->there && said->birads == expert;
+    bool right = said->there && session_is_category_right(session, said->birads, expert);
+    bool at_screening = said->there && session_is_screening_0(session, said->birads, expert);
     report_add(
         &session->report, PART_DECISION,
         (overread_finding){
@@ -36,7 +41,7 @@ static void category_finding(struct session *session, int side)
             .answer_pointer = session_breast_pointer(session, &session->answer, side),
             .truth_pointer = session_breast_pointer(session, &session->truth, side),
             .text = category_words(session, side, said, expert),
-            .rule = hierarchy,
+            .rule = at_screening ? session_screening_rule : hierarchy,
             .look_again = right ? NULL
                                 : report_printf(&session->report,
                                                 "Look at all views of the %s breast "
@@ -49,7 +54,8 @@ static void category_finding(struct session *session, int side)
 static void category_3_note(struct session *session, int side)
 {
     const struct breast_model *said = &session->answer.breasts[side];
-    if (!said->there || said->birads != 3 || session->truth.breasts[side].birads == 3)
+    if (!said->there || said->birads != 3 || session->truth.breasts[side].birads == 3 ||
+        session->config.setting == SETTING_DIAGNOSTIC)
         return;
     report_add(
         &session->report, PART_DECISION,
@@ -65,10 +71,42 @@ static void category_3_note(struct session *session, int side)
         });
 }
 
-static void density_finding(struct session *session, int side)
+/* So are 4 and 5, be they what the work-up gave. */
+static void category_4_5_note(struct session *session, int side)
+{
+    const struct breast_model *said = &session->answer.breasts[side];
+    if (!said->there || (said->birads != 4 && said->birads != 5) ||
+        session->config.setting != SETTING_SCREENING)
+        return;
+    report_add(
+        &session->report, PART_DECISION,
+        (overread_finding){
+            .verdict = OVERREAD_NOTE,
+            .code = "category_4_5_at_screening",
+            .answer_pointer = session_breast_pointer(session, &session->answer, side),
+            .text = report_printf(&session->report, "You called the %s breast %s from screening views alone.",
+                                  model_side_words[side], birads_words(said->birads)),
+            .rule = session_screening_rule,
+        });
+}
+
+static const char *density_text(struct session *session, int side, int said, int truth)
 {
     static const char *const words[] = {"a (almost entirely fatty)", "b (scattered fibroglandular density)",
                                         "c (heterogeneously dense)", "d (extremely dense)"};
+    const char *breast = model_side_words[side];
+    if (said == MODEL_UNKNOWN)
+        return report_printf(&session->report, "You gave no composition of the %s breast; it is %s.", breast,
+                             words[truth]);
+    if (said == truth)
+        return report_printf(&session->report, "The %s breast's composition is right: %s.", breast,
+                             words[truth]);
+    return report_printf(&session->report, "You called the %s breast's composition %s; it is %s.", breast,
+                         words[said], words[truth]);
+}
+
+static void density_finding(struct session *session, int side)
+{
     int truth = session->truth.breasts[side].density;
     int said = session->answer.breasts[side].there ? session->answer.breasts[side].density : MODEL_UNKNOWN;
     bool asked = (session->config.asked & ASKED_DENSITY) != 0, answered = said != MODEL_UNKNOWN;
@@ -88,11 +126,7 @@ static void density_finding(struct session *session, int side)
             .max_points_milli = asked ? POINTS_ASKED : 0,
             .answer_pointer = session_breast_pointer(session, &session->answer, side),
             .truth_pointer = session_breast_pointer(session, &session->truth, side),
-            .text = right ? report_printf(&session->report, "The %s breast's composition is right: %s.",
-                                          model_side_words[side], words[truth])
-                          : report_printf(
-                                &session->report, "You called the %s breast's composition %s; it is %s.",
-                                model_side_words[side], answered ? words[said] : "nothing", words[truth]),
+            .text = density_text(session, side, said, truth),
             .rule = "ACR BI-RADS Atlas, 5th ed. 2013: composition a to d, by how much dense tissue may "
                     "hide a lesion.",
             .look_again = right ? NULL
@@ -108,6 +142,7 @@ void findings_of_breasts(struct session *session)
             continue;
         category_finding(session, side);
         category_3_note(session, side);
+        category_4_5_note(session, side);
         density_finding(session, side);
     }
 }
@@ -119,6 +154,23 @@ static bool breast_follows(const struct read_model *answer, int side)
 {
     int said = answer->breasts[side].birads, worst = model_worst_finding(answer, side);
     return !answer->breasts[side].there || said == worst || (said == 2 && worst == 1);
+}
+
+/* The finding that the breast's category should have followed, or that there is none. */
+static const char *look_at_worst(struct session *session, int side)
+{
+    const struct read_model *answer = &session->answer;
+    const struct finding_model *worst = NULL;
+    for (int i = 0; i < answer->count; i++) {
+        const struct finding_model *finding = &answer->findings[i];
+        if (finding->side == side && (!worst || birads_rank(finding->birads) > birads_rank(worst->birads)))
+            worst = finding;
+    }
+    if (!worst)
+        return report_printf(&session->report, "Mark what you called the %s breast for, or call it negative.",
+                             model_side_words[side]);
+    return report_printf(&session->report, "Go back to your finding %s: is it %s?",
+                         session_place(session, worst), birads_words(worst->birads));
 }
 
 static void breast_consistency(struct session *session)
@@ -144,6 +196,7 @@ static void breast_consistency(struct session *session)
                    .answer_pointer = right ? NULL : session_breast_pointer(session, &session->answer, wrong),
                    .text = text,
                    .rule = hierarchy,
+                   .look_again = right ? NULL : look_at_worst(session, wrong),
                });
 }
 
@@ -155,20 +208,24 @@ static void recall_consistency(struct session *session)
     if (!right)
         text = recalls ? "A category that you gave leads to recall, but you decided against it."
                        : "None of your categories leads to recall, but you decided for it.";
-    report_add(&session->report, PART_DECISION,
-               (overread_finding){
-                   .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
-                   .code = right ? "recall_follows_categories" : "recall_contradicts_categories",
-                   .points_milli = right ? POINTS_CONSISTENT : 0,
-                   .max_points_milli = POINTS_CONSISTENT,
-                   .answer_pointer = "/recall",
-                   .text = text,
-                   .rule = session->config.recalls_3
-                               ? "ACR BI-RADS Atlas, 5th ed. 2013, and this programme: recall when a breast "
-                                 "is 0, 3, 4 or 5, and only then."
-                               : "ACR BI-RADS Atlas, 5th ed. 2013: recall when a breast is 0, 4 or 5, and "
-                                 "only then.",
-               });
+    report_add(
+        &session->report, PART_DECISION,
+        (overread_finding){
+            .verdict = right ? OVERREAD_HIT : OVERREAD_PARTIAL,
+            .code = right ? "recall_follows_categories" : "recall_contradicts_categories",
+            .points_milli = right ? POINTS_CONSISTENT : 0,
+            .max_points_milli = POINTS_CONSISTENT,
+            .answer_pointer = "/recall",
+            .text = text,
+            .rule = session->config.recalls_3
+                        ? "ACR BI-RADS Atlas, 5th ed. 2013, and this programme: recall when a breast "
+                          "is 0, 3, 4 or 5, and only then."
+                        : "ACR BI-RADS Atlas, 5th ed. 2013: recall when a breast is 0, 4 or 5, and "
+                          "only then.",
+            .look_again = right ? NULL
+                                : "Go through your findings breast by breast: which of them, if any, needs "
+                                  "work-up?",
+        });
 }
 
 static void probability_note(struct session *session)

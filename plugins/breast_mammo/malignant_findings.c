@@ -60,6 +60,7 @@ static void lost_description(struct session *session, const struct finding_model
                                          "judged.",
                                          session_place(session, finding)),
                    .rule = "Only a finding that was hit is characterised.",
+                   .look_again = look(session, finding),
                });
 }
 
@@ -90,7 +91,7 @@ static void not_hit(struct session *session, const struct finding_model *finding
                     const struct finding_model *mark, enum mark_role role)
 {
     overread_finding missed = {
-        .verdict = mark ? OVERREAD_PARTIAL : OVERREAD_MISS,
+        .verdict = mark && role != ROLE_MIRROR ? OVERREAD_PARTIAL : OVERREAD_MISS,
         .max_points_milli = POINTS_FOUND + second_view_points(finding),
         .answer_pointer = mark ? session_pointer(session, mark) : NULL,
         .truth_pointer = session_pointer(session, finding),
@@ -216,10 +217,22 @@ static void type_finding(struct session *session, const struct finding_model *fi
                });
 }
 
+static const char *category_words(struct session *session, int said, int expert)
+{
+    if (said == expert)
+        return report_printf(&session->report, "The finding's category is right: %s.", birads_words(expert));
+    if (session_is_screening_0(session, said, expert))
+        return report_printf(&session->report,
+                             "You called the finding %s, which is right at screening: the work-up gave %s.",
+                             birads_words(said), birads_words(expert));
+    return report_printf(&session->report, "You called the finding %s, the expert %s: %s.",
+                         birads_words(said), birads_words(expert), birads_consequence(expert));
+}
+
 static void category_finding(struct session *session, const struct finding_model *finding,
                              const struct finding_model *mark)
 {
-    bool right = finding->birads == mark->birads;
+    bool right = session_is_category_right(session, mark->birads, finding->birads);
     report_add(
         &session->report, PART_CHARACTERISATION,
         (overread_finding){
@@ -229,13 +242,11 @@ static void category_finding(struct session *session, const struct finding_model
             .max_points_milli = POINTS_CATEGORY,
             .answer_pointer = session_pointer(session, mark),
             .truth_pointer = session_pointer(session, finding),
-            .text = right ? report_printf(&session->report, "The finding's category is right: %s.",
-                                          birads_words(finding->birads))
-                          : report_printf(&session->report, "You called the finding %s, the expert %s: %s.",
-                                          birads_words(mark->birads), birads_words(finding->birads),
-                                          birads_consequence(finding->birads)),
-            .rule = "ACR BI-RADS Atlas, 5th ed. 2013: 3 up to 2 % likely malignant, 4 over 2 % to "
-                    "under 95 %, 5 at least 95 %; 0 when more imaging must come first.",
+            .text = category_words(session, mark->birads, finding->birads),
+            .rule = session_is_screening_0(session, mark->birads, finding->birads)
+                        ? session_screening_rule
+                        : "ACR BI-RADS Atlas, 5th ed. 2013: 3 up to 2 % likely malignant, 4 over 2 % to "
+                          "under 95 %, 5 at least 95 %; 0 when more imaging must come first.",
             .look_again = right ? NULL : look(session, finding),
         });
 }
@@ -269,7 +280,12 @@ static void size_finding(struct session *session, const struct finding_model *fi
                     : report_printf(&session->report, "You gave no size; the finding measures %s mm.",
                                     fixed_text(finding->size, 3, 1).text),
             .rule = "Greatest dimension: right within 3 mm or 20 %.",
-            .look_again = right ? NULL : look(session, finding),
+            .look_again =
+                right ? NULL
+                      : report_printf(&session->report,
+                                      "Go back to the finding %s and measure its greatest dimension in the "
+                                      "view that shows it largest.",
+                                      session_place(session, finding)),
         });
 }
 

@@ -84,6 +84,15 @@ static bool read_asked(const overread_value *ask, struct config_model *ret)
     return true;
 }
 
+static bool read_setting(const overread_value *setting, struct config_model *ret)
+{
+    static const char *const settings[] = {"", "screening", "diagnostic"}; /* as in the enum */
+    int which = SETTING_UNSTATED;
+    bool known = !setting || value_choice(setting, settings, 3, &which);
+    ret->setting = (enum setting)which;
+    return known;
+}
+
 bool model_config(const overread_value *value, struct config_model *ret)
 {
     static const char *const rules[] = {"birads_0_4_5", "birads_0_3_4_5"};
@@ -95,7 +104,8 @@ bool model_config(const overread_value *value, struct config_model *ret)
         return false;
     ret->recalls_3 = rule == 1;
     ret->max_false_positives = (int)false_positives;
-    return read_match(value_member(value, "match"), ret) && read_asked(value_member(value, "ask"), ret) &&
+    return read_setting(value_member(value, "setting"), ret) &&
+           read_match(value_member(value, "match"), ret) && read_asked(value_member(value, "ask"), ret) &&
            read_views(value_member(value, "views"), ret);
 }
 

@@ -19,6 +19,9 @@ extern const char *const model_side_words[SIDES]; /* "left", "right" */
 extern const char *const model_view_keys[VIEWS];  /* "CC", "MLO", ... */
 const char *model_type_words(int type);           /* "mass", ... */
 
+/* What the images are of. Unstated: configs of before there was a setting, which are graded as they were. */
+enum setting { SETTING_UNSTATED, SETTING_SCREENING, SETTING_DIAGNOSTIC };
+
 enum match_mode { MATCH_DISTANCE, MATCH_ELLIPSE };
 
 enum asked { /* bits of config.ask */
@@ -35,6 +38,7 @@ struct view_model {
 
 struct config_model {
     enum match_mode mode;
+    enum setting setting;
     int64_t distance, near; /* micrometres */
     bool recalls_3;         /* category 3 at screening is recalled too */
     int max_false_positives;

@@ -7,11 +7,25 @@ static int suspicion(int category)
     return category == 0 ? 4 : category == 6 ? 5 : category;
 }
 
+const char *const session_screening_rule = "ACR BI-RADS Atlas, 5th ed. 2013: at screening what needs work-up "
+                                           "is category 0; 4 and 5 are given after the "
+                                           "diagnostic work-up.";
+
+bool session_is_screening_0(const struct session *session, int called, int expert)
+{
+    return session->config.setting == SETTING_SCREENING && called == 0 && (expert == 4 || expert == 5);
+}
+
+bool session_is_category_right(const struct session *session, int called, int expert)
+{
+    return called == expert || session_is_screening_0(session, called, expert);
+}
+
 int32_t session_category_points(const struct session *session, int called, int expert)
 {
     bool recalls_3 = session->config.recalls_3;
     int64_t steps = fixed_absolute(suspicion(called) - suspicion(expert));
-    if (called == expert)
+    if (session_is_category_right(session, called, expert))
         return POINTS_CATEGORY;
     if (birads_action(called, recalls_3) == birads_action(expert, recalls_3))
         return POINTS_CATEGORY_SAME_ACTION;
@@ -21,6 +35,8 @@ int32_t session_category_points(const struct session *session, int called, int e
 const char *session_category_code(const struct session *session, int called, int expert)
 {
     bool recalls_3 = session->config.recalls_3;
+    if (session_is_screening_0(session, called, expert))
+        return "category_0_at_screening";
     if (called == expert)
         return "category_right";
     if (birads_action(called, recalls_3) == birads_action(expert, recalls_3))

@@ -38,6 +38,11 @@ struct session {
     int false_follow_ups; /* marks on nothing in category 3 */
 };
 
+/* Category 0 for what is 4 or 5 after the work-up: at screening that is what the Atlas asks for. */
+extern const char *const session_screening_rule;
+bool session_is_screening_0(const struct session *session, int called, int expert);
+/* Is a category right? The expert's own is, and so is 0 at screening. */
+bool session_is_category_right(const struct session *session, int called, int expert);
 /* Points for a category against the expert's, and the code of the outcome. */
 int32_t session_category_points(const struct session *session, int called, int expert);
 const char *session_category_code(const struct session *session, int called, int expert);

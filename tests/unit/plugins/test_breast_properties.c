@@ -32,6 +32,8 @@ static json_t *random_config(void)
                   "distance_mm", 5 + below(15), "recall_rule", below(4) ? "birads_0_4_5" : "birads_0_3_4_5");
     if (below(2))
         json_object_set_new(config, "ask", json_pack("[ss]", "density", "size"));
+    if (below(3))
+        json_object_set_new(config, "setting", json_string(below(2) ? "screening" : "diagnostic"));
     return config;
 }
 
