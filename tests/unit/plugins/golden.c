@@ -173,20 +173,26 @@ static void each_code_of_the_manifest_is_in_a_golden_case(void **state)
     json_decref(manifest);
 }
 
-/* What was wrong about a thing that was marked, or should have been: "/lesions/0". */
-static bool is_error_about_an_item(const json_t *finding)
+static bool is_error(const json_t *finding)
+{
+    const char *verdict = json_string_value(json_object_get(finding, "verdict"));
+    return strcmp(verdict, "hit") != 0 && strcmp(verdict, "note") != 0;
+}
+
+/* Prostate MRI's are held to it where a lesion is concerned; where the missed one lies stands beside
+ * "not_characterised". */
+static bool must_say_where_to_look(const json_t *finding)
 {
     static const char *const pointers[] = {"answer_pointer", "truth_pointer"};
-    const char *verdict = json_string_value(json_object_get(finding, "verdict"));
-    bool item = false;
-    for (size_t i = 0; i < 2; i++) {
+    const char *code = json_string_value(json_object_get(finding, "code"));
+    bool item = strcmp(PLUGIN, "prostate_mri") != 0;
+    for (size_t i = 0; i < 2 && strcmp(code, "not_characterised") != 0; i++) {
         const char *pointer = json_string_value(json_object_get(finding, pointers[i]));
         item |= pointer && strpbrk(pointer, "0123456789");
     }
-    return item && strcmp(verdict, "hit") != 0 && strcmp(verdict, "note") != 0;
+    return item && is_error(finding);
 }
 
-/* "not_characterised" stands beside the finding that says where the missed one lies. */
 static void each_error_names_the_rule_that_decided_and_what_to_look_at_again(void **state)
 {
     size_t errors = 0;
@@ -199,7 +205,7 @@ static void each_error_names_the_rule_that_decided_and_what_to_look_at_again(voi
             const char *code = json_string_value(json_object_get(finding, "code"));
             if (!json_is_string(json_object_get(finding, "rule")))
                 fail_msg("%s: %s has no rule", expectations[i].name, code);
-            if (!is_error_about_an_item(finding) || strcmp(code, "not_characterised") == 0)
+            if (!must_say_where_to_look(finding))
                 continue;
             errors++;
             if (!json_is_string(json_object_get(finding, "look_again")))
