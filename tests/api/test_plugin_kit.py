@@ -87,7 +87,7 @@ def test_an_installed_overread_is_found_by_pkg_config_and_finds_the_plugin_that_
     program, package = next(root.rglob("bin/overread")), next(root.rglob("overread-plugin.pc"))
     env = {**environment(), "PATH": f"{program.parent}:{environment()['PATH']}", "PKG_CONFIG_PATH": str(package.parent),
            "PKG_CONFIG_SYSROOT_DIR": str(root), "OVERREAD_ALLOW_UNSIGNED_PLUGINS": "on"}
-    commands = f"{guide(1)[0]}\nmeson install -C build\noverread plugin list"
+    commands = f"{guide(1)[1]}\nmeson install -C build\noverread plugin list"
     result = subprocess.run(["bash", "-ec", commands], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r"^Ok: +1", result.stdout, re.M) and re.search(r"^wrist_xr  0\.1\.0  rules 1", result.stdout, re.M)
@@ -356,6 +356,13 @@ def guide(section):
     return [re.sub(r"^    ", "", block, flags=re.M).strip("\n") for block in blocks if block.strip()]
 
 
+def of_this(checkout):
+    """The guide's lines that say where the checkout and its build are, about ours."""
+    lines = checkout.replace("/home/you/overread", str(ROOT)).replace("$OVERREAD/build/", f"{BUILD}/")
+    assert checkout.count("/home/you/overread") == 1 and lines.count(str(BUILD)) == 2
+    return lines
+
+
 def edit(path, old, new, count=1):
     text = path.read_text()
     assert old in text, f"{path.name} has no {old!r}"
@@ -371,9 +378,8 @@ def test_what_the_guide_says_leads_to_a_graded_case(tmp_path, server_with, tenan
         return result.stdout
 
     folder = tmp_path / "wrist_xr"
-    begin, checkout = guide(1)[:2]
-    setup = checkout.splitlines()[1].replace("OVERREAD/", f"{ROOT}/")
-    assert re.search(r"^Ok: +1", shell(begin.replace("meson setup build", setup), tmp_path), re.M)
+    checkout, begin = guide(1)[:2]
+    assert re.search(r"^Ok: +1", shell(f"{of_this(checkout)}\n{begin}", tmp_path), re.M)
     shown = shell(guide(2)[0], folder)
     for line in guide(2)[1].splitlines():
         assert line == "..." or line in shown.splitlines() or not line
@@ -406,8 +412,8 @@ def test_what_the_guide_says_leads_to_a_graded_case(tmp_path, server_with, tenan
     install, image, manifest, truth, take_in, read = guide(7)
     for said, is_here in (("overread.conf", server.config_file), ("app/plugins", tmp_path / "plugins"),
                           ("plugin-key.pem", tmp_path / "plugin-key.pem")):
-        assert f"OVERREAD/var/{said}" in install
-        install = install.replace(f"OVERREAD/var/{said}", str(is_here))
+        assert f"$OVERREAD/var/{said}" in install
+        install = install.replace(f"$OVERREAD/var/{said}", str(is_here))
     shell(f"{install}\n{image.replace('IMAGE.dcm', str(next(demo_cases[0].folder.rglob('*.dcm'))))}", folder)
     (folder / "wrist-1/case.json").write_text(manifest)
     (folder / "wrist-1/truth.json").write_text(truth)
@@ -421,12 +427,12 @@ def test_what_the_guide_says_leads_to_a_graded_case(tmp_path, server_with, tenan
 
 @pytest.mark.skipif(sanitized(), reason="an author's tools are not sanitized; the plain build shows it")
 def test_with_sanitizers_as_the_guide_says_a_read_out_of_bounds_is_found(scaffold):
-    commands = guide(6)[0].replace("meson setup build-asan", f"meson setup build-asan -Doverread_include={ROOT}/include")
-    setup, compile_it, run = commands.split("\n", 2)
+    setup, compile_it, run = guide(6)[0].split("\n", 2)
     env = {**environment(), "OVERREAD_GRADER": str(GRADER), "PATH": f"{OVERREAD.parent}:{environment()['PATH']}"}
 
     def shell(line):
-        return subprocess.run(["bash", "-c", line], cwd=scaffold, env=env, capture_output=True, text=True, timeout=300)
+        return subprocess.run(["bash", "-c", f"{of_this(guide(1)[0])}\n{line}"], cwd=scaffold, env=env, capture_output=True,
+                              text=True, timeout=300)
 
     result = shell(f"{setup} && {compile_it} && {run}")
     assert result.returncode == 0 and result.stdout.endswith("19 passed, 0 failed\n"), result.stdout + result.stderr
@@ -440,3 +446,28 @@ def test_with_sanitizers_as_the_guide_says_a_read_out_of_bounds_is_found(scaffol
 def test_the_guide_names_every_check():
     text = (ROOT / "include/overread/AUTHORS.md").read_text().split("## 6.")[1]
     assert all(f"`{name}`" in text for name in CHECKS)
+
+
+def test_the_guide_names_every_keyword_and_limit_and_leads_to_no_file_that_is_not_installed():
+    text = (ROOT / "include/overread/AUTHORS.md").read_text()
+    section = text.split("\n## The manifest\n")[1].split("\n## ")[0]
+    source = (ROOT / "core/grading/schema_compile.c").read_text()
+    keywords = re.findall(r'^    K\("([^"]+)"', source, re.M)
+    annotations = re.findall(r'"([^"]+)"', re.search(r"is_annotation\(.*?names\[\] = \{(.*?)NULL", source, re.S)[1])
+    assert len(keywords) > 30 and len(annotations) == 9
+    assert not [word for word in [*keywords, *annotations, "$defs", "$id", "$schema"] if f"`{word}`" not in section]
+    limits = (ROOT / "core/grading/manifest.c").read_text()
+    for name, low, high in re.findall(r'"/limits/(\w+)", false, (\d+), (\d+)', limits):
+        otherwise = re.search(rf"\b{name} = (\d+)", limits)[1]
+        assert f"`{name}`, {low} to {high}, else {otherwise}" in section
+    statistics = text.split("\n## Statistics over many reads\n")[1].split("\n## ")[0]
+    names = re.search(r"int manifest_statistics_check.*?names\[\] = \{(.*?)NULL",
+                      (ROOT / "core/grading/manifest_statistics.c").read_text(), re.S)[1]
+    assert not [word for word in re.findall(r'"(\w+)"', names) if f"| `{word}` |" not in statistics]
+    assert not re.search(r"\]\((?!https?:)", text)
+
+
+def test_what_a_plugin_logs_is_seen_by_who_tries_it(scaffold):
+    edit(scaffold / "wrist_xr.c", FOUND, FOUND + '    host->log(host->context, "the distance is known");\n')
+    result = attempt(scaffold, compile_plugin(scaffold))
+    assert result.returncode == 0 and "the distance is known" in result.stderr and "the distance" not in result.stdout
