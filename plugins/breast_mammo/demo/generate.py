@@ -313,7 +313,7 @@ def case_json(case):
         "series": [{"name": "%s %s" % item, "role": "%s_%s" % (item[0].lower(), item[1].lower()),
                     "directory": "%s_%s" % (item[0].lower(), item[1].lower())} for item in VIEWS],
         "config": {"views": {side: {"CC": image, "MLO": image} for side in "LR"},
-                   "match": {"mode": "distance", "distance_mm": 15}, "recall_rule": "birads_0_4_5",
+                   "match": {"mode": "distance", "distance_mm": 15}, "recall_rule": "birads_0_4_5", "setting": "screening",
                    "ask": ["density"]}}
 
 
