@@ -18,12 +18,14 @@ const char *const conformance_part_names[PARTS] = {"config", "truth", "answer"};
 
 const struct conformance_check conformance_checks[] = {
     {"manifest", conformance_manifest, false, false},
+    {"ui", conformance_ui, false, false},
     {"exports", conformance_exports, false, false},
     {"imports", conformance_imports, false, false},
     {"head", conformance_head, false, false},
     {"abi", conformance_abi, false, false},
     {"cases", conformance_cases, false, false},
     {"golden", conformance_golden, true, false},
+    {"statistics", conformance_statistics, true, false},
     {"repeats", conformance_repeats, true, true},
     {"processes", conformance_processes, true, false},
     {"time_zone", conformance_time_zone, true, false},

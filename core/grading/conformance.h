@@ -95,6 +95,8 @@ bool conformance_sanitized(struct conformance *c);
 void conformance_exports(struct conformance *c);
 void conformance_imports(struct conformance *c);
 void conformance_manifest(struct conformance *c);
+void conformance_ui(struct conformance *c);
+void conformance_statistics(struct conformance *c);
 void conformance_head(struct conformance *c);
 void conformance_abi(struct conformance *c);
 void conformance_cases(struct conformance *c);

@@ -141,17 +141,6 @@ bool conformance_sanitized(struct conformance *c)
     return found;
 }
 
-void conformance_manifest(struct conformance *c)
-{
-    const struct error *err = &c->manifest_error;
-
-    if (err->kind != ERROR_NONE)
-        conformance_fail(c, "manifest.json %s%s%s", err->field, err->field[0] ? ": " : "", err->detail);
-    else if (c->manifest.code_count == 0)
-        conformance_fail(c,
-                         "manifest.json /findings names no code: a grade without findings explains nothing");
-}
-
 static bool same_head(const overread_plugin *a, const overread_plugin *b)
 {
     return a->magic == b->magic && a->size == b->size && a->abi_major == b->abi_major &&

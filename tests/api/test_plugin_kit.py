@@ -9,8 +9,8 @@ import pytest
 from support.reference import reference
 from support.server import BUILD, GRADER, OVERREAD, PLUGINS, ROOT, environment, sanitized
 
-CHECKS = ["manifest", "exports", "imports", "head", "abi", "cases", "golden", "repeats", "processes", "time_zone",
-          "locale", "keys", "rounding", "truncations", "mutations", "allocations", "threads", "worker", "limits",
+CHECKS = ["manifest", "ui", "exports", "imports", "head", "abi", "cases", "golden", "statistics", "repeats", "processes",
+          "time_zone", "locale", "keys", "rounding", "truncations", "mutations", "allocations", "threads", "worker", "limits",
           "truth_as_answer", "empty_answer"]
 FLAGS = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden",
          "-ffp-contract=off"]
@@ -203,6 +203,7 @@ ENTRY = "const overread_plugin *overread_plugin_entry(void)"
 # name: [(file, what stands there, what it becomes)], words of the failure
 BROKEN = {
     "manifest": ([("manifest.json", '"type": "object"', '"type": "objekt"')], "/schemas/"),
+    "ui": ([("manifest.json", '{"/mark": "point_px"}', '{"/nope": "point_px"}')], '"/nope" leads to nothing of the answer'),
     "exports": ([("wrist_xr.c", ENTRY, f"OVERREAD_EXPORT int another;\nint another = 1;\n{ENTRY}")], 'it exports "another"'),
     "imports": ([("wrist_xr.c", "#include <string.h>", "#include <string.h>\n#include <time.h>"),
                  ("wrist_xr.c", GRADE, GRADE + "    if (time(NULL) == 1)\n        return OVERREAD_BUG;\n")], "time()"),
@@ -210,6 +211,7 @@ BROKEN = {
     "abi": ([("wrist_xr.c", ".abi_major = OVERREAD_ABI_MAJOR", ".abi_major = 2")], "abi 2.0 is not supported"),
     "cases": ([("golden/found/answer.json", "[203, 304]", "[203, 304, 1]")], "found: answer/mark"),
     "golden": ([("wrist_xr.c", "Your decision is right.", "Your decision is good.")], 'the grade has `"text": "Your decision is good.'),
+    "statistics": ([("manifest.json", '"truth": "abnormal"', '"truth": "no_such_metric"')], 'no golden grade has a metric "no_such_metric"'),
     "repeats": ([("wrist_xr.c", FOUND, FOUND + "    static int calls;\n    distance += calls++ > 0;\n")], "after other cases"),
     "processes": ([("wrist_xr.c", FOUND, FOUND + "    distance += (int)(((uintptr_t)&integer >> 12) & 0xffff);\n")],
                   "in a fresh process"),
@@ -267,6 +269,22 @@ def test_a_plugin_that_is_broken_fails_the_check_that_is_for_it(scaffold, name):
     (second / "expected.json").write_text(attempt(scaffold, compile_plugin(scaffold), "--json", case="far_off").stdout)
     outcomes = check(broken(scaffold, name), "--seed", 1)
     assert outcomes[name][0] == "FAILED" and BROKEN[name][1] in outcomes[name][1], outcomes
+
+
+@pytest.mark.parametrize(("check_name", "old", "new", "words"), [
+    ("ui", '"members": ["mark"]', '"members": ["marc"]', 'has no member "marc"'),
+    ("ui", '{"": [', '{"/lesions": [', '"/lesions" leads to nothing of the answer'),
+    ("ui", '"point_px"', '"point_pixels"', '"point_pixels" is no widget of the guide'),
+    ("ui", '{"/abnormal": [true]}', '{"/abnormal_": [true]}', '"/abnormal_" leads to nothing of the answer'),
+    ("ui", '{"/abnormal": [true]}', '{"/abnormal": []}', 'names no value'),
+    ("ui", '{"/mark": {"/abnormal"', '{"/marc": {"/abnormal"', '"/marc" leads to nothing of the answer'),
+    ("statistics", '"levels": 2', '"levels": 2, "reference": "nobody"', '/reader_statistics/reference: no golden grade'),
+    ("statistics", '"score": "suspicion"', '"score": "distance_px"', 'not one of 1 to 2'),
+])
+def test_a_manifest_whose_names_lead_nowhere_fails(scaffold, check_name, old, new, words):
+    edit(scaffold / "manifest.json", old, new)
+    outcomes = check(compile_plugin(scaffold))
+    assert failed(outcomes) == {check_name} and words in outcomes[check_name][1], outcomes
 
 
 def test_a_crash_fails_its_check_alone_and_leaves_the_input_to_try(scaffold, tmp_path):
