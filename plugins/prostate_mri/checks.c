@@ -183,6 +183,71 @@ static const char *category_objection(const struct lesion_model *lesion)
     return NULL;
 }
 
+/* The ISUP grade group of a Gleason score; -1 when it is none. */
+static int grade_group(const char *gleason)
+{
+    int first = gleason[0] - '0', second = gleason[0] && gleason[1] ? gleason[2] - '0' : -1;
+    int sum = first + second;
+    if (first < 0 || second < 0 || first > 5 || second > 5 || (sum > 0 && (first == 0 || second == 0)))
+        return -1;
+    if (sum <= 6)
+        return sum > 0;
+    if (sum == 7)
+        return first <= 3 ? 2 : 3;
+    return sum == 8 ? 4 : 5;
+}
+
+static const char *histology_objection(const struct lesion_model *lesion)
+{
+    if (lesion->without_histology && (lesion->isup != MODEL_UNKNOWN || lesion->gleason))
+        return "Without histology there is no Gleason score and no ISUP grade group; say in cspca what the "
+               "lesion is "
+               "taken for.";
+    if (!lesion->gleason)
+        return NULL;
+    int group = grade_group(lesion->gleason);
+    if (group < 0)
+        return "That is no Gleason score.";
+    if (lesion->isup != MODEL_UNKNOWN && lesion->isup != group)
+        return "The ISUP grade group is not the Gleason score's: 0+0 is 0, up to 6 is 1, 3+4 is 2, 4+3 is 3, "
+               "8 is 4, "
+               "9 and 10 are 5.";
+    return NULL;
+}
+
+/* The ellipsoid has the second moments of a delineation, whose greatest dimension differs somewhat: by a
+ * factor of 0.74 to 1.28 in the 459 lesions of PI-CAI. */
+static const char *size_objection(const struct finding_model *common)
+{
+    struct finding_model body = *common;
+    body.size = MODEL_UNKNOWN;
+    int64_t longest = model_greatest_dimension(&body);
+    const int64_t slack = 2 * GEOMETRY_MM;
+    if (common->size == MODEL_UNKNOWN ||
+        (3 * (common->size + slack) >= 2 * longest && 2 * (common->size - slack) <= 3 * longest))
+        return NULL;
+    return "The size does not fit the ellipsoid: it may be from two thirds to one and a half of its longest "
+           "diameter, "
+           "and 2 mm beyond.";
+}
+
+/* Extension by histology does not say that MRI shows it, so 4 may stand beside it. Without a stated size the
+ * ellipsoid speaks, and may fall short of the delineation by a fifth. */
+static const char *score_objection(const struct finding_model *common)
+{
+    int64_t size = model_greatest_dimension(common);
+    bool stated = common->size != MODEL_UNKNOWN, invasive = common->epe == 1 || common->svi == 1;
+    bool small = !invasive && (stated ? size < MODEL_LARGE : size * 6 < MODEL_LARGE * 5);
+    int score;
+    if (!common->has_scores || !pirads_score_against_size(common->basis, common->scores, small,
+                                                          stated && size >= MODEL_LARGE, &score))
+        return NULL;
+    return score == 5
+               ? "A score of 5 needs 15 mm or more, or definite extraprostatic extension or seminal vesicle "
+                 "invasion."
+               : "A lesion of 15 mm or more does not score 4 but 5.";
+}
+
 static enum overread_status check_lesion(const overread_host *host, const struct config_model *config,
                                          const struct lesion_model *lesion, overread_problem *problem)
 {
@@ -199,6 +264,9 @@ static enum overread_status check_lesion(const overread_host *host, const struct
         {"/sectors", sector_objection(config, lesion)},
         {"/cspca", significance_objection(config, lesion)},
         {"/pirads", category_objection(lesion)},
+        {"/histology", histology_objection(lesion)},
+        {"/size_mm", size_objection(common)},
+        {"/scores", score_objection(common)},
     };
     enum overread_status status =
         check_place(host, config, &common->body.centre, common->index, "/centre", problem);
@@ -243,6 +311,27 @@ static enum overread_status check_names(const overread_host *host, const struct 
     return OVERREAD_OK;
 }
 
+/* What the case's management must not contradict: its own categories. */
+static const char *management_objection(const struct truth_model *truth)
+{
+    int management = truth->facts.management, highest = 0;
+    bool unrated = false;
+    if (management == MODEL_UNKNOWN)
+        return NULL;
+    for (int i = 0; i < truth->count; i++) {
+        int category = truth->lesions[i].common.category;
+        unrated |= category == 0;
+        if (category > highest)
+            highest = category;
+    }
+    if (management == MANAGEMENT_NO_BIOPSY && truth->facts.cspca &&
+        (highest >= 4 || truth->facts.category >= 4))
+        return "A case with clinically significant cancer and PI-RADS 4 or 5 is not left without a biopsy.";
+    if (model_targets(management) && highest < 3 && !unrated)
+        return "A targeted biopsy needs a lesion of PI-RADS 3 or more to aim at.";
+    return NULL;
+}
+
 static enum overread_status check_facts(const overread_value *value, const struct truth_model *truth,
                                         overread_problem *problem)
 {
@@ -254,6 +343,9 @@ static enum overread_status check_facts(const overread_value *value, const struc
     if (!facts->cspca && truth->significant > 0)
         return check_refuse(problem, "/cspca",
                             "The case says no clinically significant cancer, but a lesion is significant.");
+    const char *management = management_objection(truth);
+    if (management)
+        return check_refuse(problem, "/management", management);
     if (!value_member(value, "psa_density") || facts->psa == MODEL_UNKNOWN || facts->volume <= 0)
         return OVERREAD_OK;
     int64_t density = (int64_t)fixed_divide((int128)facts->psa * 1000, facts->volume);

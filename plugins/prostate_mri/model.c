@@ -163,6 +163,11 @@ const char *model_management_text(int management)
     return texts[management];
 }
 
+bool model_targets(int management)
+{
+    return management == MANAGEMENT_TARGETED || management == MANAGEMENT_BOTH;
+}
+
 static bool read_facts(const overread_value *object, struct case_facts *ret)
 {
     static const char *const managements[] = {"no_biopsy", "targeted", "systematic", "both"};
@@ -261,6 +266,9 @@ static bool read_lesion(const overread_value *value, uint32_t index, const struc
     *ret = (struct lesion_model){.volume = MODEL_UNKNOWN};
     ret->id = value_string(value_member(value, "id"));
     ret->cspca_stated = value_truth(value_member(value, "cspca"));
+    const overread_value *histology = value_member(value, "histology");
+    ret->gleason = value_string(value_member(histology, "gleason"));
+    ret->without_histology = value_is(value_member(histology, "kind"), "none");
     common->has_body = true;
     if (!ret->id || !read_common(value, index, common) || !read_ellipsoid(value, &common->body) ||
         !read_vector(value_member(value, "centre"), GEOMETRY_MM, common->body.centre.at))
@@ -269,6 +277,7 @@ static bool read_lesion(const overread_value *value, uint32_t index, const struc
         !fixed_member(value, "volume_ml", 1000, NUMBER_LIMIT, &ret->volume))
         return false;
     common->position = common->body.centre;
+    common->has_target = target != NULL;
     if (target && !read_vector(target, GEOMETRY_MM, common->position.at))
         return false;
     common->has_scores = scores != NULL;
@@ -329,6 +338,30 @@ bool model_truth(const overread_value *value, const struct config_model *config,
     return true;
 }
 
+int64_t model_greatest_dimension(const struct finding_model *lesion)
+{
+    const int64_t *semi = lesion->body.semi;
+    int64_t longest = semi[0] > semi[1] ? semi[0] : semi[1];
+    if (lesion->size != MODEL_UNKNOWN)
+        return lesion->size;
+    return 2 * (longest > semi[2] ? longest : semi[2]);
+}
+
+bool model_invisible(const struct lesion_model *lesion)
+{
+    return lesion->significant && (lesion->common.category == 1 || lesion->common.category == 2);
+}
+
+int model_case_category(const struct truth_model *truth)
+{
+    int category = truth->facts.category;
+    for (int i = 0; i < truth->count && truth->facts.category == 0; i++) {
+        if (truth->lesions[i].common.category > category)
+            category = truth->lesions[i].common.category;
+    }
+    return category;
+}
+
 /* --- Answer
  * -------------------------------------------------------------------------------------------------------- */
 
@@ -358,4 +391,14 @@ bool model_answer(const overread_value *value, struct answer_model *ret)
         ret->marks[at] = mark;
     }
     return true;
+}
+
+int model_own_category(const struct answer_model *answer)
+{
+    int category = 1; /* a case without a finding is PI-RADS 1 */
+    for (int j = 0; j < answer->count; j++) {
+        if (answer->marks[j].category > category)
+            category = answer->marks[j].category;
+    }
+    return category;
 }

@@ -12,6 +12,7 @@
 
 #define MODEL_LESIONS 20 /* the schemas' maxItems */
 #define MODEL_UNKNOWN (-1)
+#define MODEL_LARGE (15 * GEOMETRY_MM) /* from here on a sequence that would score 4 scores 5 */
 
 enum match_mode { MATCH_DISTANCE, MATCH_ELLIPSOID, MATCH_POINT };
 
@@ -50,17 +51,25 @@ struct finding_model { /* what marks and true lesions have in common */
     bool is_index;
     bool has_body;
     struct ellipsoid body; /* when has_body */
+    bool has_target;
     struct point position; /* a mark's position; the point of a true lesion from which distance is measured */
 };
 
 struct lesion_model {
     struct finding_model common;
     const char *id;
-    int isup;         /* 0 to 5, MODEL_UNKNOWN */
-    int cspca_stated; /* 0, 1, MODEL_UNKNOWN */
-    int64_t volume;   /* microlitres */
+    int isup;               /* 0 to 5, MODEL_UNKNOWN */
+    const char *gleason;    /* "3+4"; NULL: not given */
+    bool without_histology; /* it says that there was none */
+    int cspca_stated;       /* 0, 1, MODEL_UNKNOWN */
+    int64_t volume;         /* microlitres */
     bool significant;
 };
+
+/* The size that is stated, else the ellipsoid's longest diameter. */
+int64_t model_greatest_dimension(const struct finding_model *lesion);
+/* Significant, but of category 1 or 2 by the expert: histology found what MRI does not show. */
+bool model_invisible(const struct lesion_model *lesion);
 
 struct case_facts { /* answered or true, about the whole case */
     bool cspca;
@@ -76,6 +85,7 @@ struct case_facts { /* answered or true, about the whole case */
 
 enum management { MANAGEMENT_NO_BIOPSY, MANAGEMENT_TARGETED, MANAGEMENT_SYSTEMATIC, MANAGEMENT_BOTH };
 const char *model_management_text(int management);
+bool model_targets(int management); /* does it aim at a lesion? */
 
 struct truth_model {
     struct case_facts facts;
@@ -89,6 +99,13 @@ struct answer_model {
     struct finding_model marks[MODEL_LESIONS]; /* by place */
     int count;
 };
+
+/* The expert's category of the whole case: as stated, else the highest of the lesions; 0 when neither is
+ * known.
+ */
+int model_case_category(const struct truth_model *truth);
+/* The reader's: the highest of the marks, 1 without any. */
+int model_own_category(const struct answer_model *answer);
 
 /* false: the value is not what the schema promises. */
 bool model_config(const overread_value *value, struct config_model *ret);

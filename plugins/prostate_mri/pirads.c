@@ -1,4 +1,5 @@
 #include "pirads.h"
+#include <stddef.h>
 
 #define SOURCE "PI-RADS v2.1 (Turkbey 2019), "
 #define PZ SOURCE "peripheral zone, DWI dominant: "
@@ -78,6 +79,41 @@ struct pirads_ruling pirads_category(enum pirads_zone basis, struct pirads_score
 enum pirads_zone pirads_default_basis(enum pirads_zone zone)
 {
     return zone == PIRADS_TZ || zone == PIRADS_AFS ? PIRADS_TZ : PIRADS_PZ;
+}
+
+static bool t2w_decides(enum pirads_zone basis, struct pirads_scores scores)
+{
+    return basis == PIRADS_TZ || scores.dwi == PIRADS_SCORE_X;
+}
+
+int pirads_deciding_score(enum pirads_zone basis, struct pirads_scores scores)
+{
+    return t2w_decides(basis, scores) ? scores.t2w : scores.dwi;
+}
+
+const char *pirads_upgrade(int row)
+{
+    switch (row) {
+    case 4:
+        return "DWI 3, upgraded since DCE is positive";
+    case 9:
+        return "T2W 2, upgraded since DWI is 4 or 5";
+    case 11:
+        return "T2W 3, upgraded since DWI is 5";
+    default:
+        return NULL;
+    }
+}
+
+const char *pirads_score_against_size(enum pirads_zone basis, struct pirads_scores scores, bool small,
+                                      bool large, int *ret_score)
+{
+    int deciding = pirads_deciding_score(basis, scores);
+    *ret_score = deciding;
+    if ((deciding == 5 && small) || (deciding == 4 && large))
+        return t2w_decides(basis, scores) ? "T2W" : "DWI";
+    *ret_score = scores.dwi;
+    return basis == PIRADS_TZ && scores.t2w == 3 && scores.dwi == 5 && small ? "DWI" : NULL;
 }
 
 const char *pirads_dominant_sequence(enum pirads_zone basis)

@@ -28,6 +28,19 @@ struct pirads_ruling pirads_category(enum pirads_zone basis, struct pirads_score
 /* The basis where the reader states none: the zone itself, PZ for CZ, TZ for AFS. */
 enum pirads_zone pirads_default_basis(enum pirads_zone zone);
 
+/* The score of the sequence that decides: DWI in the peripheral zone, T2W in the transition zone or where DWI
+ * is inadequate. */
+int pirads_deciding_score(enum pirads_zone basis, struct pirads_scores scores);
+/* "DWI 3, upgraded since DCE is positive": how a row that upgrades came to its category; NULL for the others.
+ */
+const char *pirads_upgrade(int row);
+
+/* Which score contradicts the size. 5 is the descriptor of 4 with 15 mm or more, or with definite
+ * extraprostatic extension or invasive behaviour. `small`: known to be neither; `large`: one of both. Only
+ * scores that decide the category are looked at. Returns the sequence, or NULL; *ret_score is its score. */
+const char *pirads_score_against_size(enum pirads_zone basis, struct pirads_scores scores, bool small,
+                                      bool large, int *ret_score);
+
 const char *pirads_dominant_sequence(enum pirads_zone basis); /* "DWI" or "T2W" */
 const char *pirads_zone_code(enum pirads_zone zone);          /* "PZ" */
 const char *pirads_zone_name(enum pirads_zone zone);          /* "peripheral zone" */

@@ -97,6 +97,37 @@ static void central_zone_and_stroma_have_a_basis_by_default(void **state)
     assert_int_equal(pirads_default_basis(PIRADS_TZ), PIRADS_TZ);
 }
 
+static void expect_against_size(enum pirads_zone basis, int t2w, int dwi, bool small, bool large,
+                                const char *sequence)
+{
+    int score;
+    const char *got = pirads_score_against_size(basis, (struct pirads_scores){t2w, dwi, PIRADS_DCE_NEGATIVE},
+                                                small, large, &score);
+    if (sequence)
+        assert_string_equal(got, sequence);
+    else
+        assert_null(got);
+}
+
+static void a_deciding_5_is_large_or_invasive_and_a_deciding_4_neither(void **state)
+{
+    (void)state;
+    for (int other = 1; other <= 5; other++) {
+        expect_against_size(PIRADS_PZ, other, 5, true, false, "DWI");
+        expect_against_size(PIRADS_PZ, other, 5, false, true, NULL);
+        expect_against_size(PIRADS_PZ, other, 4, false, true, "DWI");
+        expect_against_size(PIRADS_PZ, other, 4, true, false, NULL);
+        expect_against_size(PIRADS_PZ, other, 3, true, false, NULL);
+        expect_against_size(PIRADS_TZ, 5, other, true, false, "T2W");
+        expect_against_size(PIRADS_TZ, 4, other, false, true, "T2W");
+        expect_against_size(PIRADS_TZ, 4, other, true, false, NULL);
+        expect_against_size(PIRADS_PZ, other, 5, false, false, NULL); /* the size is not known */
+    }
+    expect_against_size(PIRADS_TZ, 3, 5, true, false, "DWI"); /* it decides the upgrade */
+    expect_against_size(PIRADS_TZ, 2, 5, true, false, NULL);
+    expect_against_size(PIRADS_PZ, 5, PIRADS_SCORE_X, true, false, "T2W");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +137,7 @@ int main(void)
         cmocka_unit_test(with_inadequate_dwi_t2w_decides_and_the_unknown_upgrade_is_not_guessed),
         cmocka_unit_test(inadequate_t2w_leaves_the_peripheral_zone_to_dwi_and_the_transition_zone_undefined),
         cmocka_unit_test(upgrades_are_rows_of_their_own_and_name_their_source),
+        cmocka_unit_test(a_deciding_5_is_large_or_invasive_and_a_deciding_4_neither),
         cmocka_unit_test(central_zone_and_stroma_have_a_basis_by_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

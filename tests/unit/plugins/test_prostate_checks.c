@@ -2,6 +2,7 @@
 #include "support.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #define CONFIG                                                                                               \
@@ -192,6 +193,88 @@ static void a_config_that_contradicts_itself_is_refused(void **state)
                 TRUTH("false", ""), "", "outside the image");
 }
 
+static void a_gleason_score_gives_its_grade_group_or_is_refused(void **state)
+{
+    static const char *const pairs[][2] = {{"0+0", "0"}, {"3+3", "1"}, {"3+4", "2"}, {"4+3", "3"},
+                                           {"4+4", "4"}, {"3+5", "4"}, {"5+3", "4"}, {"4+5", "5"},
+                                           {"5+4", "5"}, {"5+5", "5"}};
+    char truth[512];
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        for (int isup = 0; isup <= 5; isup++) {
+            bool right = isup == pairs[i][1][0] - '0';
+            snprintf(truth, sizeof(truth),
+                     TRUTH("%s", LESION("L1", "[14,12,-6]",
+                                        ",\"isup\":%d,\"histology\":{\"kind\":\"prostatectomy\","
+                                        "\"gleason\":\"%s\"}")),
+                     isup >= 2 ? "true" : "false", isup, pairs[i][0]);
+            bench_check(HOST_CHECK_TRUTH, CONFIG, truth, right ? NULL : "/lesions/0/histology",
+                        "ISUP grade group");
+        }
+    }
+    refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]",
+                                       ",\"cspca\":true,\"histology\":{\"kind\":\"prostatectomy\","
+                                       "\"gleason\":\"0+4\"}")),
+                  "/lesions/0/histology", "no Gleason score");
+}
+
+static void without_histology_there_is_no_grade_group(void **state)
+{
+    (void)state;
+    refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"histology\":{\"kind\":\"none\"}")),
+                  "/lesions/0/histology", "Without histology");
+    accepts_truth(
+        TRUTH("true", LESION("L1", "[14,12,-6]", ",\"cspca\":true,\"histology\":{\"kind\":\"none\"}")));
+}
+
+static void a_size_that_does_not_fit_the_ellipsoid_is_refused(void **state)
+{
+    (void)state;
+    refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":60")),
+                  "/lesions/0/size_mm", "ellipsoid");
+    refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":20.1")),
+                  "/lesions/0/size_mm", "ellipsoid");
+    refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":5.9")),
+                  "/lesions/0/size_mm", "ellipsoid");
+    accepts_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":20")));
+    accepts_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":6")));
+}
+
+#define SCORED(t2w, dwi, more)                                                                               \
+    TRUTH("true", LESION("L1", "[14,12,-6]",                                                                 \
+                         ",\"isup\":3,\"scores\":{\"t2w\":" t2w ",\"dwi\":" dwi ",\"dce\":\"-\"}" more))
+
+static void a_score_of_5_needs_15_mm_or_invasion(void **state)
+{
+    (void)state;
+    refuses_truth(SCORED("4", "5", ",\"size_mm\":8"), "/lesions/0/scores", "15 mm");
+    refuses_truth(SCORED("4", "5", ""), "/lesions/0/scores", "15 mm"); /* the ellipsoid's 12 mm */
+    refuses_truth(SCORED("4", "5", ",\"size_mm\":14.9,\"epe\":false"), "/lesions/0/scores", "15 mm");
+    accepts_truth(SCORED("4", "5", ",\"size_mm\":15"));
+    accepts_truth(SCORED("4", "5", ",\"size_mm\":8,\"epe\":true"));
+    accepts_truth(SCORED("4", "5", ",\"size_mm\":8,\"svi\":true"));
+    accepts_truth(SCORED("5", "3", ",\"size_mm\":8")); /* does not decide in the peripheral zone */
+    refuses_truth(SCORED("4", "4", ",\"size_mm\":15"), "/lesions/0/scores", "5");
+    accepts_truth(SCORED("4", "4", ",\"size_mm\":14.9"));
+    accepts_truth(SCORED("4", "4", ",\"size_mm\":12,\"epe\":true")); /* by histology, it may be */
+}
+
+static void a_management_that_the_own_categories_contradict_is_refused(void **state)
+{
+#define MANAGED(cspca, management, lesions)                                                                  \
+    "{\"cspca\":" cspca ",\"management\":\"" management "\",\"lesions\":[" lesions "]}"
+    (void)state;
+    refuses_truth(MANAGED("true", "no_biopsy", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"pirads\":4")),
+                  "/management", "not left without a biopsy");
+    accepts_truth(MANAGED("true", "no_biopsy", LESION("L1", "[14,12,-6]", ",\"isup\":2,\"pirads\":3")));
+    refuses_truth(MANAGED("false", "targeted", ""), "/management", "PI-RADS 3 or more");
+    refuses_truth(MANAGED("false", "both", LESION("L1", "[14,12,-6]", ",\"isup\":0,\"pirads\":2")),
+                  "/management", "PI-RADS 3 or more");
+    accepts_truth(MANAGED("false", "targeted", LESION("L1", "[14,12,-6]", ",\"isup\":0,\"pirads\":3")));
+    accepts_truth(MANAGED("false", "targeted", LESION("L1", "[14,12,-6]", ",\"isup\":0")));
+    accepts_truth(MANAGED("false", "systematic", ""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +294,11 @@ int main(void)
         cmocka_unit_test(axes_of_a_lesion_are_orthonormal),
         cmocka_unit_test(a_psa_density_that_is_not_psa_by_volume_is_refused),
         cmocka_unit_test(a_config_that_contradicts_itself_is_refused),
+        cmocka_unit_test(a_gleason_score_gives_its_grade_group_or_is_refused),
+        cmocka_unit_test(without_histology_there_is_no_grade_group),
+        cmocka_unit_test(a_size_that_does_not_fit_the_ellipsoid_is_refused),
+        cmocka_unit_test(a_score_of_5_needs_15_mm_or_invasion),
+        cmocka_unit_test(a_management_that_the_own_categories_contradict_is_refused),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
 }

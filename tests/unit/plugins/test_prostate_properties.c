@@ -59,25 +59,44 @@ static void set_scores(json_t *object, json_t *category_of, int zone, int basis)
                         json_integer(pirads_category((enum pirads_zone)basis, scores).category));
 }
 
+/* From 15 mm on a 4 is a 5, and below it there is no 5. */
+static void fit_scores_to_size(json_t *lesion, json_t *scores, int basis, bool large)
+{
+    static const char *const names[] = {"t2w", "dwi"};
+    for (size_t i = 0; i < 2; i++) {
+        if (json_integer_value(json_object_get(scores, names[i])) >= 4)
+            json_object_set_new(scores, names[i], json_integer(large ? 5 : 4));
+    }
+    const char *dce = json_string_value(json_object_get(scores, "dce"));
+    struct pirads_scores fitted = {(int)json_integer_value(json_object_get(scores, "t2w")),
+                                   (int)json_integer_value(json_object_get(scores, "dwi")),
+                                   strcmp(dce, "+") == 0 ? PIRADS_DCE_POSITIVE : PIRADS_DCE_NEGATIVE};
+    json_object_set_new(lesion, "pirads",
+                        json_integer(pirads_category((enum pirads_zone)basis, fitted).category));
+}
+
 static json_t *random_lesion(int number)
 {
     double l = below(30) - 15 + 0.25 * below(4), p = below(20) - 10, s = below(24) - 12 + 0.1 * below(10);
     int zone = below(4), basis = (int)pirads_default_basis((enum pirads_zone)zone);
+    bool large = below(3) == 0;
+    int longest = large ? 8 + below(3) : 2 + below(6);
     char id[16];
     snprintf(id, sizeof(id), "L%d", number);
     json_t *scores = json_object();
-    json_t *lesion =
-        json_pack("{s:s,s:o,s:o,s:i,s:o}", "id", id, "centre", vector(l, p, s), "semi_axes",
-                  vector(2 + below(9), 2 + below(7), 2 + below(7)), "isup", below(6), "scores", scores);
+    json_t *lesion = json_pack("{s:s,s:o,s:o,s:i,s:o}", "id", id, "centre", vector(l, p, s), "semi_axes",
+                               vector(longest, 2 + below(longest - 1), 2 + below(longest - 1)), "isup",
+                               below(6), "scores", scores);
     if (zone >= PIRADS_CZ && below(2)) {
         basis = below(2);
         json_object_set_new(lesion, "basis", json_string(zones[basis]));
     }
     set_scores(scores, lesion, zone, basis);
+    fit_scores_to_size(lesion, scores, basis, large);
     if (below(3))
         json_object_set_new(lesion, "sectors", random_sectors(zone, l >= 0));
     if (below(2))
-        json_object_set_new(lesion, "size_mm", json_real(4 + below(30)));
+        json_object_set_new(lesion, "size_mm", json_real(2 * longest - below(2)));
     if (below(2))
         json_object_set_new(lesion, "epe", json_boolean(below(2)));
     if (below(2))
@@ -97,23 +116,34 @@ static bool is_significant(const json_t *lesion, const json_t *config)
     return isup >= 2;
 }
 
-static json_t *random_truth(const json_t *config)
+/* One that the categories of the truth do not contradict. */
+static const char *random_management(bool cspca, int category)
 {
     static const char *const managements[] = {"no_biopsy", "targeted", "systematic", "both"};
+    const char *any = managements[below(4)];
+    if (category < 3)
+        return below(2) ? "no_biopsy" : "systematic";
+    return cspca && category >= 4 && strcmp(any, "no_biopsy") == 0 ? "targeted" : any;
+}
+
+static json_t *random_truth(const json_t *config)
+{
     json_t *lesions = json_array(), *truth = json_pack("{s:o}", "lesions", lesions);
     bool cspca = false;
-    int count = below(LESIONS_MAX);
+    int count = below(LESIONS_MAX), category = 0;
     for (int i = 0; i < count; i++) {
         json_t *lesion = random_lesion(i);
         bool significant = is_significant(lesion, config);
         if (significant && !cspca)
             json_object_set_new(lesion, "index", json_true());
         cspca |= significant;
+        int own = (int)json_integer_value(json_object_get(lesion, "pirads"));
+        category = own > category ? own : category;
         json_array_append_new(lesions, lesion);
     }
     json_object_set_new(truth, "cspca", json_boolean(cspca));
     if (below(2))
-        json_object_set_new(truth, "management", json_string(managements[below(4)]));
+        json_object_set_new(truth, "management", json_string(random_management(cspca, category)));
     if (below(2))
         json_object_set_new(truth, "volume_ml", json_integer(20 + below(80)));
     if (below(2))
