@@ -3,6 +3,15 @@
 #include "session.h"
 #include "common/fixed.h"
 
+/* How many of the significant lesions the expert did not call 1 or 2. */
+static int seen_by_the_expert(const struct session *session)
+{
+    int seen = 0;
+    for (int i = 0; i < session->truth.significant; i++)
+        seen += !model_invisible(&session->truth.lesions[i]);
+    return seen;
+}
+
 void findings_of_decision(struct session *session)
 {
     bool truth = session->truth.facts.cspca, said = session->answer.facts.cspca;
@@ -12,8 +21,7 @@ void findings_of_decision(struct session *session)
         .truth_pointer = "/cspca",
         .rule = session->config.pirads_v2_definition
                     ? "Clinically significant cancer in this case: ISUP grade group 2 or more (Gleason 7 or "
-                      "more), or a "
-                      "cancer over 0.5 ml or with extraprostatic extension (PI-RADS v2)."
+                      "more), or a cancer over 0.5 ml or with extraprostatic extension (PI-RADS v2)."
                     : "Clinically significant cancer in this case: ISUP grade group 2 or more (PI-CAI).",
     };
     if (truth == said) {
@@ -26,7 +34,11 @@ void findings_of_decision(struct session *session)
     } else if (truth) {
         finding.verdict = OVERREAD_MISS;
         finding.code = "decision_missed_cancer";
-        finding.text = "You said that there is no clinically significant cancer; this patient has it.";
+        finding.text =
+            seen_by_the_expert(session)
+                ? "You said that there is no clinically significant cancer; this patient has it."
+                : "You said that there is no clinically significant cancer; this patient has it, though "
+                  "the expert's read of the MRI (PI-RADS 1 or 2) did not show it either.";
         finding.look_again =
             "Go through ADC and high-b DWI from base to apex once more, then T2W of the transition "
             "zone.";
@@ -34,6 +46,9 @@ void findings_of_decision(struct session *session)
         finding.verdict = OVERREAD_FALSE_POSITIVE;
         finding.code = "decision_overcalled";
         finding.text = "You said that there is clinically significant cancer; this patient has none.";
+        finding.look_again =
+            "Score your most suspicious mark once more, the dominant sequence first: what does it "
+            "share with the benign signal of its zone?";
     }
     report_add(&session->report, PART_DECISION, finding);
     if (truth || session->truth.significant)
@@ -61,21 +76,20 @@ struct question {
     int32_t worth;
     const char *right_code, *wrong_code;
     const char *answer_pointer, *truth_pointer;
-    const char *look_again; /* when it was not right */
+    const char *look_again;            /* when it was not right */
+    const struct lesion_model *lesion; /* whose, or NULL */
 };
 
 /* Adds the outcome; it carries points only when the case asks for it. */
 static void add_outcome(struct session *session, const struct question *question, bool answered,
                         int32_t points, const char *text, const char *rule)
 {
-    bool asked = (session->config.asked & (unsigned)question->bit) != 0;
+    bool counts = !question->lesion || !model_invisible(question->lesion);
+    bool asked = counts && (session->config.asked & (unsigned)question->bit) != 0;
     bool right = points == question->worth;
     report_add(&session->report, question->component,
                (overread_finding){
-                   .verdict = !asked     ? OVERREAD_NOTE
-                              : right    ? OVERREAD_HIT
-                              : answered ? OVERREAD_PARTIAL
-                                         : OVERREAD_MISS,
+                   .verdict = asked ? session_verdict(points, question->worth) : OVERREAD_NOTE,
                    .code = !answered ? "not_answered"
                            : right   ? question->right_code
                                      : question->wrong_code,
@@ -107,27 +121,27 @@ static int64_t true_size(const struct lesion_model *lesion)
 }
 
 static void size_finding(struct session *session, const struct lesion_model *lesion,
-                         const struct finding_model *mark, const struct question *question)
+                         const struct finding_model *mark, struct question *question)
 {
-    enum { TOLERANCE_PERCENT = 20, TOLERANCE_MM = 2, LARGE_MM = 15 };
+    enum { TOLERANCE_PERCENT = 20, TOLERANCE_MM = 2 };
     int64_t truth = true_size(lesion);
     bool answered = mark->size != MODEL_UNKNOWN;
-    const int64_t large = LARGE_MM * GEOMETRY_MM;
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_SIZE)))
         return;
     bool right = answered && is_close(mark->size, truth, TOLERANCE_PERCENT, TOLERANCE_MM * GEOMETRY_MM);
+    if (!right)
+        question->look_again = session_look(session, lesion);
     const char *text = !answered
                            ? report_printf(&session->report, "You gave no size; the lesion measures %s mm.",
                                            fixed_text(truth, 3, 1).text)
                            : report_printf(&session->report, "You measured %s mm, the truth is %s mm.%s",
                                            fixed_text(mark->size, 3, 1).text, fixed_text(truth, 3, 1).text,
-                                           (mark->size >= large) != (truth >= large)
+                                           (mark->size >= MODEL_LARGE) != (truth >= MODEL_LARGE)
                                                ? " The 15 mm between score 4 and score 5 lies between them."
                                                : "");
     add_outcome(session, question, answered, right ? question->worth : 0, text,
                 "Greatest dimension: right within 2 mm or 20 %. PI-RADS v2.1 measures on ADC in the "
-                "peripheral zone and "
-                "on T2W in the transition zone.");
+                "peripheral zone and on T2W in the transition zone.");
 }
 
 static void sign_finding(struct session *session, int answer, int truth, const char *name,
@@ -152,9 +166,9 @@ void findings_asked_of_lesion(struct session *session, const struct lesion_model
 {
     struct question question = {.component = PART_CHARACTERISATION,
                                 .worth = POINTS_ASKED,
-                                .answer_pointer = session_mark_pointer(session, mark),
-                                .truth_pointer = session_lesion_pointer(session, lesion)};
-    question.look_again = session_look(session, &lesion->common);
+                                .answer_pointer = session_mark_pointer(mark),
+                                .truth_pointer = session_lesion_pointer(lesion),
+                                .lesion = lesion};
     question.bit = ASKED_SIZE;
     question.right_code = "size_right";
     question.wrong_code = "size_wrong";
@@ -183,30 +197,56 @@ int32_t points_asked_of_lesion(const struct session *session, const struct lesio
     return POINTS_ASKED * questions;
 }
 
+static const char *const management_rule =
+    "PI-RADS v2.1: biopsy should be considered at category 4 or 5; at 3 and below it depends on more than "
+    "the MRI, PSA density above all (0.15 ng/ml/ml is the common threshold). EAU guideline on prostate "
+    "cancer: what MRI shows is sampled by targeted biopsy, with further cores as the case asks; where MRI is "
+    "negative, the clinical "
+    "suspicion decides between a systematic biopsy and none. Right is what the case's authors chose.";
+
+static const char *expert_words(struct session *session)
+{
+    int category = model_case_category(&session->truth);
+    return category ? report_printf(&session->report, ", the expert's %d", category) : "";
+}
+
+static const char *density_words(struct session *session)
+{
+    int64_t density = session->truth.facts.psa_density;
+    return density == MODEL_UNKNOWN ? ""
+                                    : report_printf(&session->report, "; the PSA density is %s ng/ml/ml",
+                                                    fixed_text(density, 6, 2).text);
+}
+
 static void management_finding(struct session *session)
 {
     int truth = session->truth.facts.management, said = session->answer.facts.management;
     bool answered = said != MODEL_UNKNOWN;
-    struct question question = {.bit = ASKED_MANAGEMENT,
-                                .component = PART_DECISION,
-                                .worth = POINTS_MANAGEMENT,
-                                .right_code = "management_right",
-                                .wrong_code = "management_wrong",
-                                .answer_pointer = "/management",
-                                .truth_pointer = "/management"};
+    struct question question = {
+        .bit = ASKED_MANAGEMENT,
+        .component = PART_DECISION,
+        .worth = POINTS_MANAGEMENT,
+        .right_code = "management_right",
+        .wrong_code = "management_wrong",
+        .answer_pointer = "/management",
+        .truth_pointer = "/management",
+        .look_again = "Take your highest category and the PSA density together: 4 or 5 asks for a "
+                      "biopsy by itself; a targeted one needs a mark of 3 or more to aim at; at 3 and "
+                      "below the PSA density helps to decide."};
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_MANAGEMENT)))
         return;
     /* "Both" holds either kind of biopsy: half right. No biopsy against any biopsy is wrong. */
     bool partly = answered && said != truth && said != MANAGEMENT_NO_BIOPSY &&
                   truth != MANAGEMENT_NO_BIOPSY && (said == MANAGEMENT_BOTH || truth == MANAGEMENT_BOTH);
-    const char *text =
-        report_printf(&session->report, "You chose %s; right was %s.",
-                      answered ? model_management_text(said) : "nothing", model_management_text(truth));
+    const char *text = report_printf(
+        &session->report, "You chose %s; right was %s. Your highest category is PI-RADS %d%s%s.",
+        answered ? model_management_text(said) : "nothing", model_management_text(truth),
+        model_own_category(&session->answer), expert_words(session), density_words(session));
     add_outcome(session, &question, answered,
                 answered && said == truth ? POINTS_MANAGEMENT
                 : partly                  ? POINTS_MANAGEMENT_PARTLY
                                           : 0,
-                text, "The management that the case's authors hold right.");
+                text, management_rule);
 }
 
 static const struct finding_model *stated_index(const struct session *session, int *ret_at)
@@ -224,19 +264,20 @@ static void index_finding(struct session *session)
 {
     int at = -1, truth = session->truth.index_lesion;
     const struct finding_model *mark = stated_index(session, &at);
-    if (truth < 0 || (!mark && !is_asked(session, ASKED_INDEX)))
+    if (truth < 0 || (!mark && !is_asked(session, ASKED_INDEX)) ||
+        model_invisible(&session->truth.lesions[truth]))
         return;
     struct question question = {.bit = ASKED_INDEX,
                                 .component = PART_CHARACTERISATION,
                                 .worth = POINTS_ASKED,
                                 .right_code = "index_right",
                                 .wrong_code = "index_wrong",
-                                .answer_pointer = mark ? session_mark_pointer(session, mark) : NULL,
-                                .truth_pointer =
-                                    session_lesion_pointer(session, &session->truth.lesions[truth])};
+                                .answer_pointer = mark ? session_mark_pointer(mark) : NULL,
+                                .truth_pointer = session_lesion_pointer(&session->truth.lesions[truth])};
     bool right = mark && session->matching.hit[truth] && session->matching.mark_of_lesion[truth] == at;
-    const char *place = session_place(session, &session->truth.lesions[truth].common);
-    question.look_again = session_look(session, &session->truth.lesions[truth].common);
+    const char *place = session_place(session, &session->truth.lesions[truth]);
+    if (!right)
+        question.look_again = session_look(session, &session->truth.lesions[truth]);
     const char *text = right ? report_printf(&session->report, "You named the right index lesion, %s.", place)
                              : report_printf(&session->report, "%s; the index lesion lies %s.",
                                              mark ? "You named another finding the index lesion"
@@ -302,7 +343,7 @@ static void volume_formula_finding(struct session *session)
 
 static void density_finding(struct session *session)
 {
-    enum { TOLERANCE_PERCENT = 15, TOLERANCE_MICRO = 10000, THRESHOLD_MICRO = 150000 };
+    enum { TOLERANCE_PERCENT = 15, TOLERANCE_MICRO = 10000, THRESHOLD_MICRO = 150000 }; /* 0.15 ng/ml/ml */
     int64_t truth = session->truth.facts.psa_density, said = session->answer.facts.psa_density;
     bool answered = said != MODEL_UNKNOWN;
     struct question question = {.bit = ASKED_PSA_DENSITY,
@@ -311,7 +352,10 @@ static void density_finding(struct session *session)
                                 .right_code = "psa_density_right",
                                 .wrong_code = "psa_density_wrong",
                                 .answer_pointer = "/psa_density",
-                                .truth_pointer = NULL};
+                                .truth_pointer = NULL,
+                                .look_again =
+                                    "Divide the PSA of the request by the gland's volume: measure height "
+                                    "and length on mid-sagittal T2W, width on axial T2W."};
     if (truth == MODEL_UNKNOWN || (!answered && !is_asked(session, ASKED_PSA_DENSITY)))
         return;
     bool right = answered && is_close(said, truth, TOLERANCE_PERCENT, TOLERANCE_MICRO);
@@ -326,46 +370,6 @@ static void density_finding(struct session *session)
                 "PSA density = PSA (ng/ml) / gland volume (ml); right within 15 % or 0.01.");
 }
 
-static void probability_finding(struct session *session)
-{
-    const struct case_facts *said = &session->answer.facts;
-    const int64_t half = 500000;
-    if (said->probability == MODEL_UNKNOWN || said->probability == half ||
-        (said->probability > half) == said->cspca)
-        return;
-    report_add(&session->report, PART_DECISION,
-               (overread_finding){
-                   .verdict = OVERREAD_NOTE,
-                   .code = "probability_contradicts",
-                   .answer_pointer = "/cspca_probability",
-                   .text = report_printf(&session->report,
-                                         "You held significant cancer %s %% likely and yet decided %s.",
-                                         fixed_text(said->probability, 4, 0).text,
-                                         said->cspca ? "that it is there" : "that it is not there"),
-                   .rule = "A decision that differs from what the reader holds likelier should be meant.",
-               });
-}
-
-static void consistency_finding(struct session *session)
-{
-    bool target = false;
-    for (int j = 0; j < session->answer.count; j++)
-        target |= session->answer.marks[j].category >= TARGET_CATEGORY;
-    if (!session->answer.facts.cspca || target)
-        return;
-    report_add(
-        &session->report, PART_DECISION,
-        (overread_finding){
-            .verdict = OVERREAD_NOTE,
-            .code = "decision_without_target",
-            .answer_pointer = "/cspca",
-            .text = "You decided for clinically significant cancer, but marked no lesion of PI-RADS 3 or "
-                    "more that a biopsy "
-                    "could aim at.",
-            .rule = "A decision for significant cancer on MRI rests on at least one target (PI-RADS 3 to 5).",
-        });
-}
-
 void findings_of_case(struct session *session)
 {
     management_finding(session);
@@ -373,8 +377,6 @@ void findings_of_case(struct session *session)
     volume_finding(session);
     volume_formula_finding(session);
     density_finding(session);
-    probability_finding(session);
-    consistency_finding(session);
 }
 
 /* --- Correct or not
@@ -384,10 +386,9 @@ bool findings_verdict(struct session *session)
 {
     static const char *const rule =
         "A read counts as correct when the csPCa decision is right and: with csPCa, every significant lesion "
-        "is hit by "
-        "a mark of PI-RADS 3 or more (or at least the expert's category), without more false targets "
-        "(PI-RADS 3 or "
-        "more) than the case allows; without csPCa, there is no false call of PI-RADS 4 or 5.";
+        "that the expert did not call PI-RADS 1 or 2 is hit by a mark of PI-RADS 3 or more, without more "
+        "false targets (PI-RADS 3 or more) than the case allows; without csPCa, there is no false call of "
+        "PI-RADS 4 or 5: where nothing is, or above the expert's category of 3 or less.";
     const struct config_model *config = &session->config;
     const char *why = NULL;
     if (session->truth.facts.cspca != session->answer.facts.cspca) {
@@ -395,7 +396,7 @@ bool findings_verdict(struct session *session)
     } else if (session->misses > 0) {
         why = report_printf(&session->report,
                             "%d of %d significant lesions were not hit with PI-RADS 3 or more",
-                            session->misses, session->truth.significant);
+                            session->misses, seen_by_the_expert(session));
     } else if (session->truth.facts.cspca && session->false_targets > config->max_false_positives) {
         why = report_printf(&session->report,
                             "there are %d false targets, more than the %d that this case allows",

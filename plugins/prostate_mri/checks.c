@@ -201,8 +201,7 @@ static const char *histology_objection(const struct lesion_model *lesion)
 {
     if (lesion->without_histology && (lesion->isup != MODEL_UNKNOWN || lesion->gleason))
         return "Without histology there is no Gleason score and no ISUP grade group; say in cspca what the "
-               "lesion is "
-               "taken for.";
+               "lesion is taken for.";
     if (!lesion->gleason)
         return NULL;
     int group = grade_group(lesion->gleason);
@@ -210,8 +209,7 @@ static const char *histology_objection(const struct lesion_model *lesion)
         return "That is no Gleason score.";
     if (lesion->isup != MODEL_UNKNOWN && lesion->isup != group)
         return "The ISUP grade group is not the Gleason score's: 0+0 is 0, up to 6 is 1, 3+4 is 2, 4+3 is 3, "
-               "8 is 4, "
-               "9 and 10 are 5.";
+               "8 is 4, 9 and 10 are 5.";
     return NULL;
 }
 
@@ -227,8 +225,7 @@ static const char *size_objection(const struct finding_model *common)
         (3 * (common->size + slack) >= 2 * longest && 2 * (common->size - slack) <= 3 * longest))
         return NULL;
     return "The size does not fit the ellipsoid: it may be from two thirds to one and a half of its longest "
-           "diameter, "
-           "and 2 mm beyond.";
+           "diameter, and 2 mm beyond.";
 }
 
 /* Extension by histology does not say that MRI shows it, so 4 may stand beside it. Without a stated size the

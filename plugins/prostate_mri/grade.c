@@ -35,16 +35,8 @@ static void match_metrics(struct session *session)
 
 static void category_metrics(struct session *session)
 {
-    int own = 1, expert = session->truth.facts.category; /* a case without a finding is PI-RADS 1 */
-    for (int j = 0; j < session->answer.count; j++) {
-        if (session->answer.marks[j].category > own)
-            own = session->answer.marks[j].category;
-    }
-    for (int i = 0; i < session->truth.count && session->truth.facts.category == 0; i++) {
-        if (session->truth.lesions[i].common.category > expert)
-            expert = session->truth.lesions[i].common.category;
-    }
-    report_count_metric(&session->report, "case_category", own);
+    int expert = model_case_category(&session->truth);
+    report_count_metric(&session->report, "case_category", model_own_category(&session->answer));
     report_metric(&session->report, "expert_case_category", expert > 0, (int64_t)expert * MICRO,
                   "the truth states no expert category");
 }
@@ -98,6 +90,7 @@ enum overread_status prostate_grade(const overread_host *host, const overread_in
     findings_of_decision(session);
     findings_of_lesions(session);
     findings_of_case(session);
+    findings_of_contradictions(session);
     findings_of_other_marks(session);
     bool correct = findings_verdict(session);
     add_metrics(session);

@@ -7,16 +7,13 @@ static const char *pitfall(enum pirads_zone zone)
     switch (zone) {
     case PIRADS_PZ:
         return "On ADC and high-b DWI: benign signal of the peripheral zone is wedge-shaped, linear or "
-               "diffuse, and "
-               "rarely marked on both.";
+               "diffuse, and rarely marked on both.";
     case PIRADS_TZ:
         return "On T2W: a nodule that is completely encapsulated scores 1, a mostly encapsulated or "
-               "homogeneous "
-               "circumscribed one 2.";
+               "homogeneous circumscribed one 2.";
     case PIRADS_CZ:
         return "On coronal T2W: symmetric dark tissue around the ejaculatory ducts at the base is the normal "
-               "central "
-               "zone.";
+               "central zone.";
     case PIRADS_AFS:
         return "On T2W and DCE: symmetric dark signal without high-b signal or early enhancement is normal "
                "stroma.";
@@ -24,9 +21,17 @@ static const char *pitfall(enum pirads_zone zone)
     return NULL;
 }
 
+static const char *const beyond_the_capsule =
+    "Follow the capsule on axial T2W at your mark: veins, the neurovascular bundles, the seminal vesicles "
+    "and the muscles beside the gland can look like a lesion on one image, and go on into the next.";
+
 static const char *const cost_rule = "A mark where the truth holds nothing costs 2 points at PI-RADS 4 or 5, "
                                      "1 at 3 and none at 1 or 2; a score does not "
                                      "fall below 0.";
+
+static const char *const benign_rule =
+    "A mark on a finding that is not clinically significant is right up to the expert's category (3 where it "
+    "is not known). Above it, 4 or 5 costs 1 point and 3 half a point, unless the expert called 4 or 5 too.";
 
 static const char *nearest_words(struct session *session, const struct finding_model *mark)
 {
@@ -65,24 +70,53 @@ static void false_mark(struct session *session, const struct finding_model *mark
             "be.%s",
             mark->category, fixed_text(outside, 3, 1).text, nearest_words(session, mark));
     else if (target)
-        text = report_printf(
-            &session->report,
-            "You called PI-RADS %d %s, but the truth holds no lesion there: a false positive.%s",
-            mark->category, session_place(session, mark), nearest_words(session, mark));
+        text = report_printf(&session->report,
+                             "You called PI-RADS %d %s, in what you took for the %s, but the truth holds no "
+                             "lesion there: a false positive.%s",
+                             mark->category, session_mark_place(session, mark), pirads_zone_name(mark->zone),
+                             nearest_words(session, mark));
     else
-        text = report_printf(
-            &session->report,
-            "You marked a finding %s as PI-RADS %d: nothing of significance is there, as you said.",
-            session_place(session, mark), mark->category);
+        text = report_printf(&session->report,
+                             "You marked a finding %s, in what you took for the %s, as PI-RADS %d: nothing "
+                             "of significance is there, as you said.",
+                             session_mark_place(session, mark), pirads_zone_name(mark->zone), mark->category);
     report_add(&session->report, PART_LOCALISATION,
                (overread_finding){
                    .verdict = target ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
                    .code = code,
                    .points_milli = -report_cost(&session->report, false_cost(mark->category)),
-                   .answer_pointer = session_mark_pointer(session, mark),
+                   .answer_pointer = session_mark_pointer(mark),
                    .text = text,
                    .rule = cost_rule,
-                   .look_again = target ? pitfall(mark->zone) : NULL,
+                   .look_again = !target       ? NULL
+                                 : outside > 0 ? beyond_the_capsule
+                                               : pitfall(mark->zone),
+               });
+}
+
+/* A call above the expert's. It is a false call of its own where the expert saw no reason for suspicion;
+ * where he called 4 too, both send to the same biopsy. */
+static void over_called_mark(struct session *session, const struct finding_model *mark,
+                             const struct lesion_model *lesion, const char *text)
+{
+    bool false_call = lesion->common.category < SUSPICIOUS_CATEGORY;
+    bool suspicious = mark->category >= SUSPICIOUS_CATEGORY;
+    int32_t cost = !false_call ? 0 : suspicious ? COST_OVERCALLED_SUSPICIOUS : COST_OVERCALLED_EQUIVOCAL;
+    session->false_suspicious += false_call && suspicious;
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = false_call ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
+                   .code = "over_called",
+                   .points_milli = -report_cost(&session->report, cost),
+                   .answer_pointer = session_mark_pointer(mark),
+                   .truth_pointer = session_lesion_pointer(lesion),
+                   .text = text,
+                   .rule = false_call
+                               ? benign_rule
+                               : "PI-RADS v2.1: 5 needs the descriptor of 4 and 15 mm or more, or definite "
+                                 "extraprostatic extension or invasive behaviour. As the expert called 4 "
+                                 "here too, 5 is no false call and costs nothing.",
+                   .look_again = false_call ? pitfall(lesion->common.zone) : session_look(session, lesion),
                });
 }
 
@@ -90,30 +124,27 @@ static void benign_mark(struct session *session, int at)
 {
     const struct finding_model *mark = &session->answer.marks[at];
     const struct lesion_model *lesion = &session->truth.lesions[session->matching.lesion_of_mark[at]];
-    bool over = session_called_over(session, at);
-    int32_t cost =
-        mark->category >= SUSPICIOUS_CATEGORY ? COST_OVERCALLED_SUSPICIOUS : COST_OVERCALLED_EQUIVOCAL;
     const char *kind = lesion->isup == 1 ? "cancer of ISUP grade group 1, not clinically significant,"
                                          : "finding without clinically significant cancer";
     const char *expert = lesion->common.category ? report_printf(&session->report, " the expert called it %d",
                                                                  lesion->common.category)
                                                  : " the expert's category is not known";
-    session->false_suspicious += over && mark->category >= SUSPICIOUS_CATEGORY;
-    report_add(
-        &session->report, PART_LOCALISATION,
-        (overread_finding){
-            .verdict = over ? OVERREAD_FALSE_POSITIVE : OVERREAD_NOTE,
-            .code = over ? "over_called" : "benign_finding",
-            .points_milli = over ? -report_cost(&session->report, cost) : 0,
-            .answer_pointer = session_mark_pointer(session, mark),
-            .truth_pointer = session_lesion_pointer(session, lesion),
-            .text = report_printf(&session->report, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.",
-                                  kind, session_place(session, &lesion->common), mark->category, expert),
-            .rule = "A mark on a finding that is not clinically significant is right up to the "
-                    "expert's category (3 where "
-                    "it is not known). Above it, 4 or 5 costs 1 point and 3 half a point.",
-            .look_again = over ? pitfall(lesion->common.zone) : NULL,
-        });
+    const char *text =
+        report_printf(&session->report, "Your mark lies on a %s %s. You called it PI-RADS %d,%s.", kind,
+                      session_place(session, lesion), mark->category, expert);
+    if (session_called_over(session, at)) {
+        over_called_mark(session, mark, lesion, text);
+        return;
+    }
+    report_add(&session->report, PART_LOCALISATION,
+               (overread_finding){
+                   .verdict = OVERREAD_NOTE,
+                   .code = "benign_finding",
+                   .answer_pointer = session_mark_pointer(mark),
+                   .truth_pointer = session_lesion_pointer(lesion),
+                   .text = text,
+                   .rule = benign_rule,
+               });
 }
 
 static void duplicate_mark(struct session *session, int at)
@@ -125,16 +156,15 @@ static void duplicate_mark(struct session *session, int at)
         (overread_finding){
             .verdict = OVERREAD_NOTE,
             .code = "duplicate_mark",
-            .answer_pointer = session_mark_pointer(session, mark),
-            .truth_pointer = session_lesion_pointer(session, lesion),
+            .answer_pointer = session_mark_pointer(mark),
+            .truth_pointer = session_lesion_pointer(lesion),
             .text = report_printf(
                 &session->report,
                 "Another of your marks already counts for the lesion %s; this one (PI-RADS %d) is left "
                 "out.",
-                session_place(session, &lesion->common), mark->category),
+                session_place(session, lesion), mark->category),
             .rule = "One mark per lesion; a further mark on the same lesion is neither a hit nor a false "
-                    "positive (as "
-                    "PI-CAI counts).",
+                    "positive (as PI-CAI counts).",
         });
 }
 

@@ -1,10 +1,10 @@
 /* Does the stated category follow from the reader's own sequence scores, and by the right row of the table?
  */
 #include "session.h"
+#include "common/fixed.h"
 
 struct judgement {
-    const char *code, *text, *look_again;
-    uint32_t verdict;
+    const char *code, *text, *rule, *look_again;
     int32_t points;
 };
 
@@ -31,7 +31,7 @@ static struct judgement mismatch(struct session *session, const struct finding_m
     const char *scores = report_printf(
         &session->report, "T2W %s, DWI %s, DCE %s%s", pirads_score_text(mark->scores.t2w),
         pirads_score_text(mark->scores.dwi), pirads_dce_text(mark->scores.dce), basis_words(session, mark));
-    struct judgement ret = {.verdict = OVERREAD_PARTIAL, .look_again = session_look(session, mark)};
+    struct judgement ret = {.look_again = session_look_at_mark(session, mark)};
     const char *zone = pirads_zone_code(mark->basis), *dominant = pirads_dominant_sequence(mark->basis);
     if (right) {
         ret.code = "right_category_wrong_rule";
@@ -59,26 +59,55 @@ static struct judgement mismatch(struct session *session, const struct finding_m
     return ret;
 }
 
+/* Another zone and with it another dominant sequence, where the same scores would have given the expert's
+ * category by the true zone. */
+static bool led_astray_by_zone(const struct finding_model *expert, const struct finding_model *mark)
+{
+    return expert->category && expert->basis != mark->basis && expert->category != mark->category &&
+           pirads_category(expert->basis, mark->scores).category == expert->category;
+}
+
+static struct judgement wrong_zones_rule(struct session *session, const struct finding_model *mark,
+                                         const struct lesion_model *lesion)
+{
+    const struct finding_model *expert = &lesion->common;
+    return (struct judgement){
+        .code = "wrong_dominant_sequence",
+        .rule = pirads_category(expert->basis, mark->scores).rule,
+        .text = report_printf(
+            &session->report,
+            "You let %s decide, the dominant sequence of the %s, and came to %d. The lesion is judged by the "
+            "%s, where %s is dominant: your own scores (T2W %s, DWI %s, DCE %s) give %d there, as the expert "
+            "has it.",
+            pirads_dominant_sequence(mark->basis), pirads_zone_name(mark->basis), mark->category,
+            pirads_zone_name(expert->basis), pirads_dominant_sequence(expert->basis),
+            pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),
+            pirads_dce_text(mark->scores.dce), expert->category),
+        .look_again = session_look(session, lesion),
+    };
+}
+
 /* The category follows from the scores; but the expert may have reached it by another zone or another row. */
 static struct judgement other_way(struct session *session, const struct finding_model *mark,
                                   const struct lesion_model *expert, const struct pirads_ruling *ruling)
 {
-    struct judgement ret = {.code = "rule_right", .verdict = OVERREAD_HIT, .points = POINTS_RULE};
+    struct judgement ret = {.code = "rule_right", .points = POINTS_RULE};
+    if (expert && led_astray_by_zone(&expert->common, mark))
+        return wrong_zones_rule(session, mark, expert);
     if (expert && expert->common.category == mark->category) {
         struct pirads_ruling own = expert->common.has_scores
                                        ? pirads_category(expert->common.basis, expert->common.scores)
                                        : *ruling;
         if (expert->common.basis != mark->basis || own.row != ruling->row) {
             ret.code = "right_category_wrong_rule";
-            ret.verdict = OVERREAD_PARTIAL;
-            ret.points = POINTS_RULE_OTHER_ROW;
+            ret.points = POINTS_RULE_PARTLY;
             ret.text = report_printf(&session->report,
                                      "PI-RADS %d is right, but you came to it another way than the expert, "
                                      "who judged by the %s%s%s",
                                      mark->category, pirads_zone_name(expert->common.basis),
                                      expert->common.has_scores ? ": " : ".",
                                      expert->common.has_scores ? own.rule : "");
-            ret.look_again = session_look(session, &expert->common);
+            ret.look_again = session_look(session, expert);
             return ret;
         }
     }
@@ -87,38 +116,109 @@ static struct judgement other_way(struct session *session, const struct finding_
     return ret;
 }
 
+static struct judgement not_defined(struct session *session, const struct finding_model *mark,
+                                    const struct lesion_model *expert)
+{
+    return (struct judgement){
+        .code = "category_not_defined",
+        .points = POINTS_RULE,
+        .text = report_printf(
+            &session->report,
+            "For T2W %s, DWI %s, DCE %s (X: inadequate) the category is not defined, so your PI-RADS %d %s.",
+            pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),
+            pirads_dce_text(mark->scores.dce), mark->category,
+            expert && session_category_open(expert, mark) ? "is not held against you"
+                                                          : "cannot be checked against your scores"),
+    };
+}
+
+/* --- The size that the reader states himself
+ * ------------------------------------------------------------------ */
+
+/* A score of 4 or 5 that the reader's own size, extension and invasion contradict. No text: there is none. */
+static struct judgement against_size(struct session *session, const struct finding_model *mark)
+{
+    bool invasive = mark->epe == 1 || mark->svi == 1, known = mark->size != MODEL_UNKNOWN;
+    bool small = known && mark->size < MODEL_LARGE && !invasive;
+    bool large = (known && mark->size >= MODEL_LARGE) || invasive;
+    int score;
+    const char *sequence = pirads_score_against_size(mark->basis, mark->scores, small, large, &score);
+    if (!sequence)
+        return (struct judgement){0};
+    const char *measured = known ? report_printf(&session->report, "measured %s mm%s",
+                                                 fixed_text(mark->size, 3, 1).text, invasive ? " and " : "")
+                                 : "";
+    const char *spread = mark->epe == 1 ? "reported extraprostatic extension"
+                         : invasive     ? "reported seminal vesicle invasion"
+                                        : "";
+    return (struct judgement){
+        .code = "score_contradicts_size",
+        .points = POINTS_RULE_PARTLY,
+        .text = report_printf(&session->report, "You scored %s %d, but %s%s: %s", sequence, score, measured,
+                              spread,
+                              score == 5 ? "5 needs 15 mm or more, or definite extraprostatic extension or "
+                                           "invasive behaviour; else it is 4."
+                                         : "that makes it 5."),
+        .rule =
+            "PI-RADS v2.1, sequence scores: 5 is the descriptor of 4 with a greatest dimension of 15 mm or "
+            "more, or with definite extraprostatic extension or invasive behaviour.",
+        .look_again = mark->basis == PIRADS_TZ
+                          ? "Measure the greatest dimension on T2W once more, and follow the lesion's border "
+                            "to the capsule and the seminal vesicles."
+                          : "Measure the greatest dimension on ADC once more, and follow the capsule beside "
+                            "the lesion on T2W.",
+    };
+}
+
+/* Where the expert gave the same deciding score, it is not what costs points. */
+static bool scored_as_the_expert(const struct finding_model *mark, const struct finding_model *expert)
+{
+    return expert->has_scores && pirads_deciding_score(expert->basis, expert->scores) ==
+                                     pirads_deciding_score(mark->basis, mark->scores);
+}
+
+static void add_judgement(struct session *session, const struct finding_model *mark,
+                          const struct lesion_model *expert, const struct judgement *judgement, bool counts)
+{
+    overread_finding finding = {
+        .verdict = OVERREAD_NOTE,
+        .code = judgement->code,
+        .answer_pointer = session_mark_pointer(mark),
+        .truth_pointer = expert ? session_lesion_pointer(expert) : NULL,
+        .text = judgement->text,
+        .rule = judgement->rule,
+        .look_again = judgement->look_again,
+    };
+    if (!counts) {
+        report_add(&session->report, PART_CHARACTERISATION, finding);
+        return;
+    }
+    bool defined = pirads_category(mark->basis, mark->scores).category != 0;
+    finding.verdict = defined ? session_verdict(judgement->points, POINTS_RULE) : OVERREAD_NOTE;
+    finding.points_milli = judgement->points;
+    finding.max_points_milli = POINTS_RULE;
+    session_add(session, expert, PART_CHARACTERISATION, finding);
+}
+
 void findings_of_rule(struct session *session, const struct finding_model *mark,
                       const struct lesion_model *expert)
 {
     struct pirads_ruling ruling = pirads_category(mark->basis, mark->scores);
-    struct judgement judgement;
-    if (ruling.category == 0) {
-        judgement = (struct judgement){
-            .code = "category_not_defined",
-            .verdict = OVERREAD_NOTE,
-            .points = POINTS_RULE,
-            .text = report_printf(&session->report,
-                                  "For T2W %s, DWI %s, DCE %s (X: inadequate) the category is "
-                                  "not defined, so your PI-RADS %d is not held against you.",
-                                  pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),
-                                  pirads_dce_text(mark->scores.dce), mark->category)};
-    } else if (ruling.category != mark->category) {
+    struct judgement size = against_size(session, mark), judgement;
+    if (ruling.category == 0)
+        judgement = not_defined(session, mark, expert);
+    else if (ruling.category != mark->category)
         judgement = mismatch(session, mark, expert, ruling.category);
-    } else {
+    else
         judgement = other_way(session, mark, expert, &ruling);
-        if (!expert)
-            return;
-    }
-    report_add(&session->report, PART_CHARACTERISATION,
-               (overread_finding){
-                   .verdict = expert ? judgement.verdict : OVERREAD_NOTE,
-                   .code = judgement.code,
-                   .points_milli = expert ? judgement.points : 0,
-                   .max_points_milli = expert ? POINTS_RULE : 0,
-                   .answer_pointer = session_mark_pointer(session, mark),
-                   .truth_pointer = expert ? session_lesion_pointer(session, expert) : NULL,
-                   .text = judgement.text,
-                   .rule = ruling.rule,
-                   .look_again = judgement.look_again,
-               });
+    if (!judgement.rule)
+        judgement.rule = ruling.rule;
+    bool costs = expert && size.text && judgement.points == POINTS_RULE && ruling.category != 0 &&
+                 !scored_as_the_expert(mark, &expert->common);
+    if (costs)
+        judgement = size;
+    if (expert || ruling.category != mark->category)
+        add_judgement(session, mark, expert, &judgement, expert != NULL);
+    if (size.text && !costs)
+        add_judgement(session, mark, expert, &size, false);
 }

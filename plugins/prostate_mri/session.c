@@ -1,14 +1,20 @@
 #include "session.h"
 #include "common/fixed.h"
 
-const char *session_mark_pointer(struct session *session, const struct finding_model *mark)
+/* Nearly every finding has one: they are not written anew. */
+const char *session_mark_pointer(const struct finding_model *mark)
 {
-    return report_printf(&session->report, "/lesions/%u", mark->index);
+    static const char *const pointers[MODEL_LESIONS] = {
+        "/lesions/0",  "/lesions/1",  "/lesions/2",  "/lesions/3",  "/lesions/4",
+        "/lesions/5",  "/lesions/6",  "/lesions/7",  "/lesions/8",  "/lesions/9",
+        "/lesions/10", "/lesions/11", "/lesions/12", "/lesions/13", "/lesions/14",
+        "/lesions/15", "/lesions/16", "/lesions/17", "/lesions/18", "/lesions/19"};
+    return pointers[mark->index];
 }
 
-const char *session_lesion_pointer(struct session *session, const struct lesion_model *lesion)
+const char *session_lesion_pointer(const struct lesion_model *lesion)
 {
-    return session_mark_pointer(session, &lesion->common);
+    return session_mark_pointer(&lesion->common);
 }
 
 static const char *side_of(const struct session *session, const struct finding_model *finding)
@@ -21,40 +27,80 @@ static const char *side_of(const struct session *session, const struct finding_m
     return fixed_absolute(left) <= undecided ? "midline" : left > 0 ? "left" : "right";
 }
 
-const char *session_place(struct session *session, const struct finding_model *finding)
+static const char *place_words(struct session *session, const struct finding_model *lesion)
 {
-    const struct sector *sector = sector_at(sector_first(finding->sectors));
-    const char *place;
+    const struct sector *sector = sector_at(sector_first(lesion->sectors));
     if (!sector)
-        place = report_printf(&session->report, "in the %s %s", side_of(session, finding),
-                              pirads_zone_name(finding->zone));
-    else if (sector_size(finding->sectors) == 1)
-        place = report_printf(&session->report, "in the %s (%s)", sector->name, sector->code);
-    else
-        place = report_printf(&session->report, "in the %s (%s and %d more)", sector->name, sector->code,
-                              sector_size(finding->sectors) - 1);
+        return report_printf(&session->report, "in the %s %s", side_of(session, lesion),
+                             pirads_zone_name(lesion->zone));
+    if (sector_size(lesion->sectors) == 1)
+        return report_printf(&session->report, "in the %s (%s)", sector->name, sector->code);
+    return report_printf(&session->report, "in the %s (%s and %d more)", sector->name, sector->code,
+                         sector_size(lesion->sectors) - 1);
+}
+
+const char *session_place(struct session *session, const struct lesion_model *lesion)
+{
+    const char **place = &session->places[lesion->common.index];
+    if (!*place)
+        *place = place_words(session, &lesion->common);
+    return *place;
+}
+
+struct place { /* coordinates, in whole millimetres */
+    struct fixed_text at[3];
+};
+
+static struct place place_of(const struct finding_model *finding)
+{
+    struct place place;
+    for (int i = 0; i < 3; i++)
+        place.at[i] = fixed_text(finding->position.at[i], 3, 0);
     return place;
 }
 
-const char *session_look(struct session *session, const struct finding_model *finding)
+const char *session_mark_place(struct session *session, const struct finding_model *mark)
 {
-    const char *first = finding->basis == PIRADS_TZ ? "the axial T2W series first, then ADC and high-b DWI,"
-                                                    : "ADC and high-b DWI first, then axial T2W,";
-    return report_printf(&session->report, "Look at %s %s, near L %s, P %s, S %s mm.", first,
-                         session_place(session, finding), fixed_text(finding->position.at[0], 3, 0).text,
-                         fixed_text(finding->position.at[1], 3, 0).text,
-                         fixed_text(finding->position.at[2], 3, 0).text);
+    const char *side = side_of(session, mark);
+    struct place place = place_of(mark);
+    return report_printf(&session->report, "%s%s (L %s, P %s, S %s mm)",
+                         side[0] == 'm' ? "near the " : "on the patient's ", side, place.at[0].text,
+                         place.at[1].text, place.at[2].text);
 }
 
-const char *session_match_rule(struct session *session)
+static const char *sequences_to_look_at(const struct finding_model *finding)
+{
+    return finding->basis == PIRADS_TZ ? "the axial T2W series first, then ADC and high-b DWI"
+                                       : "ADC and high-b DWI first, then axial T2W";
+}
+
+const char *session_look(struct session *session, const struct lesion_model *lesion)
+{
+    const char **look = &session->looks[lesion->common.index];
+    struct place place = place_of(&lesion->common);
+    if (!*look)
+        *look = report_printf(&session->report, "Look at %s, %s, near L %s, P %s, S %s mm.",
+                              sequences_to_look_at(&lesion->common), session_place(session, lesion),
+                              place.at[0].text, place.at[1].text, place.at[2].text);
+    return *look;
+}
+
+const char *session_look_at_mark(struct session *session, const struct finding_model *mark)
+{
+    return report_printf(&session->report, "Look at %s, at your mark %s.", sequences_to_look_at(mark),
+                         session_mark_place(session, mark));
+}
+
+const char *session_match_rule(struct session *session, const struct lesion_model *lesion)
 {
     switch (session->config.mode) {
     case MATCH_DISTANCE:
         return report_printf(
             &session->report,
-            "This case counts a mark within %s mm of the lesion's centre, or inside it, as a hit; "
+            "This case counts a mark within %s mm of the lesion's %s, or inside it, as a hit; "
             "one mark per lesion, as many hits as possible (as PI-CAI matches).",
-            fixed_text(session->config.distance, 3, 1).text);
+            fixed_text(session->config.distance, 3, 1).text,
+            lesion->common.has_target ? "target point" : "centre");
     case MATCH_ELLIPSOID:
         return "This case counts a mark inside the lesion, or an outline that overlaps it with IoU 0.10 or "
                "more, as a hit; one mark per lesion, as many hits as possible (as PI-CAI matches).";
@@ -63,6 +109,32 @@ const char *session_match_rule(struct session *session)
                "possible (as PI-CAI matches).";
     }
     return NULL;
+}
+
+bool session_category_open(const struct lesion_model *lesion, const struct finding_model *mark)
+{
+    const struct pirads_scores *own = &mark->scores, *expert = &lesion->common.scores;
+    bool shared = lesion->common.has_scores &&
+                  (own->t2w != PIRADS_SCORE_X || expert->t2w == PIRADS_SCORE_X) &&
+                  (own->dwi != PIRADS_SCORE_X || expert->dwi == PIRADS_SCORE_X);
+    return shared && mark->category >= TARGET_CATEGORY && pirads_category(mark->basis, *own).category == 0;
+}
+
+uint32_t session_verdict(int32_t points, int32_t worth)
+{
+    return points == worth ? OVERREAD_HIT : points > 0 ? OVERREAD_PARTIAL : OVERREAD_MISS;
+}
+
+void session_add(struct session *session, const struct lesion_model *lesion, enum report_part part,
+                 overread_finding finding)
+{
+    if (model_invisible(lesion)) {
+        finding.points_milli = 0;
+        finding.max_points_milli = 0;
+        if (finding.verdict != OVERREAD_HIT)
+            finding.verdict = OVERREAD_NOTE;
+    }
+    report_add(&session->report, part, finding);
 }
 
 bool session_called_over(const struct session *session, int mark)

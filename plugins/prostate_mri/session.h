@@ -18,7 +18,7 @@ enum points {
     POINTS_CATEGORY = 1500,
     POINTS_CATEGORY_BY_ONE = 500,
     POINTS_RULE = 500,
-    POINTS_RULE_OTHER_ROW = 250,
+    POINTS_RULE_PARTLY = 250,
     POINTS_ASKED = 500, /* each of index, size, EPE, SVI, volume, PSA density */
     POINTS_MANAGEMENT = 1000,
     POINTS_MANAGEMENT_PARTLY = 500,
@@ -37,21 +37,34 @@ struct session {
     struct answer_model answer;
     struct matching matching;
     struct report report;
+    const char *places[MODEL_LESIONS], *looks[MODEL_LESIONS]; /* by a lesion's index, once written */
     int hits, misses, near_misses; /* of significant lesions; a dismissed one is a miss */
     int false_targets;             /* false positives of category 3 and more */
     int false_suspicious; /* false calls of category 4 and more, over-called benign findings included */
 };
 
-const char *session_mark_pointer(struct session *session, const struct finding_model *mark);
-const char *session_lesion_pointer(struct session *session, const struct lesion_model *lesion);
-/* "in the left posterolateral peripheral zone in the mid-gland (PZpl-L-mid)"; by zone and side without
- * sectors */
-const char *session_place(struct session *session, const struct finding_model *finding);
-/* Which sequence to look at again, and where. */
-const char *session_look(struct session *session, const struct finding_model *finding);
-const char *session_match_rule(struct session *session);
+const char *session_mark_pointer(const struct finding_model *mark);
+const char *session_lesion_pointer(const struct lesion_model *lesion);
+/* A true lesion's place: "in the left posterolateral peripheral zone in the mid-gland (PZpl-L-mid)"; by zone
+ * and side without sectors */
+const char *session_place(struct session *session, const struct lesion_model *lesion);
+/* Where a mark lies by its own coordinates, whatever the reader calls the place. */
+const char *session_mark_place(struct session *session, const struct finding_model *mark);
+/* Which sequence to look at again, and where: at a true lesion, or at a mark. */
+const char *session_look(struct session *session, const struct lesion_model *lesion);
+const char *session_look_at_mark(struct session *session, const struct finding_model *mark);
+const char *session_match_rule(struct session *session, const struct lesion_model *lesion);
 bool session_called_over(const struct session *session,
                          int mark); /* a mark above a benign finding's true category */
+/* Neither the reader's scores nor the expert's view of the same inadequate sequence define a category. A
+ * cancer that was called 1 or 2 is dismissed all the same. */
+bool session_category_open(const struct lesion_model *lesion, const struct finding_model *mark);
+/* Right for all the points, partly right for some, wrong for none. */
+uint32_t session_verdict(int32_t points, int32_t worth);
+/* Adds a finding about a lesion. A cancer that the expert did not see either carries no points: what is wrong
+ * about it is only a note. */
+void session_add(struct session *session, const struct lesion_model *lesion, enum report_part part,
+                 overread_finding finding);
 
 /* lesion_findings.c */
 void findings_of_lesions(struct session *session);
@@ -68,6 +81,8 @@ void findings_asked_of_lesion(struct session *session, const struct lesion_model
                               const struct finding_model *mark);
 int32_t points_asked_of_lesion(const struct session *session, const struct lesion_model *lesion);
 void findings_of_case(struct session *session);
+/* contradiction_findings.c: where the reader's own words disagree with each other. Notes, without points. */
+void findings_of_contradictions(struct session *session);
 bool findings_verdict(
     struct session *session); /* does the read count as correct? adds the note that says why */
 
