@@ -272,8 +272,10 @@ def _close(store, invoice, status, moment, kind):
 
 
 def list_payments(store, params):
+    payment = params.get("payment", {})
     things = [one for one in store.all("invoice_payment")
-              if all(one[name] == params[name] for name in ("invoice", "status") if name in params)]
+              if all(one[name] == params[name] for name in ("invoice", "status") if name in params)
+              and all(one["payment"].get(name) == payment[name] for name in payment)]
     return store.page(things, params, "/v1/invoice_payments")
 
 

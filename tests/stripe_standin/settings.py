@@ -10,3 +10,4 @@ class Settings:
     draft_seconds: int = 3600         # invoices stay drafts for so long, but the first of a charged subscription
     tax_percent: int = 20             # where automatic tax is on
     processing_status: str = "active"  # of a subscription whose first payment is a bank debit on its way
+    page_max: int = 100                # a page holds no more, whatever is asked for

@@ -138,6 +138,7 @@ class Store:
         limit = params.get("limit", 10)
         if not 1 <= limit <= 100:
             raise invalid("Invalid integer: limit must be between 1 and 100", "limit")
+        limit = min(limit, self.settings.page_max)
         if "starting_after" in params and "ending_before" in params:
             raise invalid("You cannot pass both starting_after and ending_before", "ending_before")
         places = {thing["id"]: i for i, thing in enumerate(things)}
