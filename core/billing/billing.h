@@ -20,7 +20,7 @@ bool billing_asks_stripe(void);
 
 /* All but billing_tick_job are for servers that can ask Stripe.
  * stripe_event: one event; stripe_sync: one subscription; billing_intent: a request whose outcome is unknown; billing_end: a
- * subscription of who has erased the account. Periodic: what time alone changes, Stripe's list of events, all subscriptions. */
+ * subscription, or a page to pay at, of who has erased the account. Periodic: what time alone changes, Stripe's list of events, all subscriptions. */
 extern const struct job_kind billing_event_job, billing_sync_job, billing_intent_job, billing_end_job, billing_tick_job,
     billing_reconcile_job, billing_nightly_job;
 

@@ -224,21 +224,51 @@ static int fiber_fn run_sync(struct job *job, struct error *err)
 
 /* --- Who has erased the account pays no more ------------------------------------------------------------------------ */
 
-static int fiber_fn run_end(struct job *job, struct error *err)
+static bool has_ended(const json_t *subscription)
 {
-    struct arena *arena = job->scope.arena;
+    const char *status = stripe_string(subscription, "status");
+    return status && (strcmp(status, "canceled") == 0 || strcmp(status, "incomplete_expired") == 0);
+}
+
+static int fiber_fn end_subscription(struct arena *arena, const char *id, struct error *err)
+{
     struct stripe_reply reply;
-    const char *id = payload_string(job, "subscription", err);
-    if (!id)
-        return -1;
     const char *path = path_of(arena, "subscriptions", id), *key = arena_printf(arena, "overread-end-%s", id);
     stripe_call(arena, &(struct stripe_request){.method = "GET", .path = path}, &reply);
-    const char *status = stripe_string(reply.object, "status");
-    if (reply.outcome == STRIPE_DONE && !(status && strcmp(status, "canceled") == 0))
+    if (reply.outcome == STRIPE_DONE && !has_ended(reply.object))
         stripe_call(arena, &(struct stripe_request){.method = "DELETE", .path = path, .key = key}, &reply);
     if (reply.outcome != STRIPE_DONE && reply.outcome != STRIPE_MISSING)
         return stripe_error(&reply, err);
     return sync_subscription(arena, id, NULL, "erased", err);
+}
+
+/* Closes a page to pay at. If somebody paid meanwhile, what was bought is stored by the look at it, and that ends it. A key of its own
+ * each time: a 500 that Stripe keeps under one would leave the page open. */
+static int fiber_fn end_session(struct arena *arena, const char *id, struct error *err)
+{
+    struct stripe_reply reply;
+    const char *state;
+    char key[UUID_SIZE];
+    if (sync_checkout(arena, id, "erased", &state, err) < 0)
+        return -1;
+    if (strcmp(state, "open") != 0)
+        return 0;
+    uuid_v7(key);
+    stripe_call(arena, &(struct stripe_request){.method = "POST", .path = arena_printf(arena, "%s/expire", path_of(arena, "checkout/sessions", id)),
+                                                .body = "", .key = key}, &reply);
+    if (sync_checkout(arena, id, "erased", &state, err) < 0)
+        return -1;
+    return strcmp(state, "open") != 0 ? 0 : error_set(err, ERROR_UNAVAILABLE, "still_open", NULL, "The page to pay at is still open.");
+}
+
+static int fiber_fn run_end(struct job *job, struct error *err)
+{
+    struct error none;
+    const char *session = payload_string(job, "session", &none);
+    if (session)
+        return end_session(job->scope.arena, session, err);
+    const char *id = payload_string(job, "subscription", err);
+    return id ? end_subscription(job->scope.arena, id, err) : -1;
 }
 
 /* --- Lists ---------------------------------------------------------------------------------------------------------- */

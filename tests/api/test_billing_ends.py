@@ -1,0 +1,141 @@
+"""Where billing ends: with an erased account, with a request that changes nothing, at the end of a list, in a dispute. Whatever the
+order of things, nobody is charged who is gone, and nothing is lost unseen."""
+import json
+import secrets
+
+import pytest
+from stripe_standin import catalog
+from stripe_standin.checkout import Refused
+from stripe_standin.client import Client
+from support.accounts import account
+from support.billing import until
+from support.billing_faults import age, assert_same, hurry, kept, look, lost_events, reconcile, run_periodic, settle, twice
+from support.reads import assert_problem
+
+
+@pytest.fixture
+def stripe_client(stripe):
+    """What an operator does in Stripe's dashboard."""
+    client = Client(stripe)
+    yield client
+    client.close()
+
+
+def new_key():
+    return {"Idempotency-Key": secrets.token_hex(8)}
+
+
+def the_one(me):
+    shown, = me.get("/v1/billing").json()["subscriptions"]
+    return shown
+
+
+def access(me):
+    return me.get("/v1/tenant").json()["access"]
+
+
+def tell_all(market):
+    market.told(*[event for event in market.stripe.events() if event["pending_webhooks"]])
+
+
+# --- Who has erased the account pays no more ----------------------------------------------------------------------------
+
+@pytest.fixture
+def leaver(market):
+    """Somebody who is going to erase the account: .erase()."""
+    http = market.client()
+    email, word, _ = account(http, market.pg)
+    me = market.signed_in(email, word)
+
+    def erase():
+        reply = me.request("DELETE", "/v1/me", json={"confirm": "erase", "password": word})
+        assert reply.status_code == 204, reply.text
+    me.erase = erase
+    return me
+
+
+def assert_over(market, charged):
+    """All has ended, and time brings no charge."""
+    tell_all(market)
+    assert len(market.stripe.charges()) == charged
+    assert {one["status"] for one in market.stripe.all("subscription")} <= {"canceled"}
+    assert "open" not in {one["status"] for one in market.stripe.all("checkout.session")}
+    market.told(*market.stripe.advance(days=70))
+    assert len(market.stripe.charges()) == charged
+    assert_same(market)
+
+
+def test_what_was_paid_for_before_the_account_was_erased_is_ended_although_nobody_had_told(market, leaver):
+    page = market.checkout(leaver, plan="all-one").json()["id"]
+    market.stripe.complete_checkout(market.session_of(page))
+    leaver.erase()
+    market.idle()
+    assert market.stripe.all("subscription")[0]["status"] == "canceled"
+    assert_over(market, charged=1)
+
+
+def test_what_is_told_after_the_account_was_erased_is_ended(market, leaver):
+    """The webhook alone brings it: what the erasure itself had queued is lost."""
+    page = market.checkout(leaver, plan="all-one").json()["id"]
+    market.stripe.complete_checkout(market.session_of(page))
+    market.stripe.down()
+    leaver.erase()
+    market.pg.query("DELETE FROM jobs WHERE kind = 'billing_end'")
+    market.stripe.start()
+    assert market.stripe.all("subscription")[0]["status"] == "active"
+    assert_over(market, charged=1)
+
+
+def test_a_page_that_is_open_when_the_account_is_erased_is_closed(market, leaver):
+    page = market.checkout(leaver, plan="all-one").json()["id"]
+    session = market.session_of(page)
+    leaver.erase()
+    market.idle()
+    assert market.stripe.get(session)["status"] == "expired"
+    with pytest.raises(Refused):
+        market.stripe.complete_checkout(session)
+    assert market.pg.query("SELECT state FROM checkouts") == [("expired",)]
+    assert_over(market, charged=0)
+
+
+@pytest.mark.parametrize("kind", ["bad_gateway", "server_error"])
+def test_a_page_whose_closing_fails_is_closed_by_another_attempt(market, leaver, kind):
+    page = market.checkout(leaver, plan="all-one").json()["id"]
+    options = {"applied": False} if kind == "server_error" else {}
+    market.stripe.faults.add("POST", r"/expire$", kind, times=3, **options)
+    leaver.erase()
+    until(lambda: hurry(market.pg, "billing_end") or market.stripe.get(market.session_of(page))["status"] == "expired", pause=0.2)
+    market.idle()
+    assert_over(market, charged=0)
+
+
+def test_a_page_that_is_paid_at_while_it_is_being_closed_leads_to_the_end(market, leaver):
+    page = market.checkout(leaver, plan="all-one").json()["id"]
+    session = market.session_of(page)
+    market.stripe.faults.add("POST", r"/expire$", "before", action=lambda: market.stripe.complete_checkout(session))
+    leaver.erase()
+    market.idle()
+    subscription, = market.stripe.all("subscription")
+    assert subscription["status"] == "canceled" and kept(market.pg)[subscription["id"]]["ended_at"]
+    assert_over(market, charged=1)
+
+
+def test_a_page_of_which_nobody_knew_when_the_account_was_erased_is_closed_and_the_request_forgotten(market, leaver):
+    market.stripe.faults.add("POST", r"/v1/checkout/sessions$", "applied_cut", times=3)
+    intent = look(leaver, market.checkout(leaver, plan="all-one"))
+    leaver.erase()
+    assert settle(market, intent["id"]) == "done"
+    assert market.stripe.all("checkout.session")[0]["status"] == "expired"
+    assert market.pg.query("SELECT DISTINCT body FROM billing_intents") == [("",)]
+    assert_over(market, charged=0)
+
+
+def test_what_is_bought_in_stripes_dashboard_for_an_erased_account_is_ended(market, leaver, stripe_client):
+    bought = market.pay(leaver, plan="all-one")
+    leaver.erase()
+    market.idle()
+    was = market.stripe.get(bought["stripe"])
+    stripe_client.post("subscriptions", customer=was["customer"], items=[{"price": was["items"]["data"][0]["price"]["id"]}],
+                       default_payment_method=was["default_payment_method"])
+    assert [one["status"] for one in market.stripe.all("subscription")] == ["active", "canceled"]
+    assert_over(market, charged=2)
