@@ -185,3 +185,30 @@ BEGIN
     END IF;
     PERFORM seats_follow(tenant, which::text);
 END $$;
+
+-- Requests that are repeated ----------------------------------------------------------------------------------------
+
+-- A request that asked for what there was: its key stands for a checkout (by its intent) or a subscription.
+CREATE FUNCTION request_remember(key text, sha256 text, resource uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM need_payer();
+    PERFORM idempotent(key, sha256, resource);
+END $$;
+
+-- As intent_repeated, or the subscription that the request left as it was.
+CREATE FUNCTION request_repeated(key text, sha256 text, OUT intent uuid, OUT subscription uuid)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    SELECT s.subscription_id INTO subscription
+        FROM idempotency_keys k JOIN subscriptions s ON s.tenant_id = k.tenant_id AND s.subscription_id = k.resource
+        WHERE k.tenant_id = current_tenant() AND k.person_id = current_person() AND k.key = request_repeated.key
+          AND k.body_sha256 = sha256;
+    IF FOUND THEN
+        PERFORM need_payer();
+    ELSE
+        intent := intent_repeated(key, sha256);
+    END IF;
+END $$;
+
+GRANT EXECUTE ON FUNCTION request_remember, request_repeated TO overread_app;

@@ -1,4 +1,4 @@
--- Statements of billing. Each write is one function of migrations/0022 to 0024.
+-- Statements of billing. Each write is one function of migrations/0022 on.
 
 -- name: plans_on_sale
 -- lane: read
@@ -50,10 +50,15 @@ SELECT customer_show();
 -- $1 cursor, $2 limit + 1
 SELECT quote_id, shown FROM quotes_page($1::uuid, $2::int);
 
--- name: intent_repeated
+-- name: request_repeated
 -- lane: read
--- $1 idempotency key, $2 hash of the body
-SELECT intent_repeated($1, $2);
+-- $1 idempotency key, $2 hash of the request
+SELECT intent, subscription FROM request_repeated($1, $2);
+
+-- name: request_remember
+-- lane: write
+-- $1 idempotency key, $2 hash of the request, $3 what it stands for
+SELECT request_remember($1, $2, $3::uuid);
 
 -- name: intent_open
 -- lane: write

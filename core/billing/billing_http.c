@@ -148,20 +148,34 @@ static void fiber_fn reply_checkout(struct http_request *req, int status, struct
     }
 }
 
+/* Nothing was ordered yet; Location is what has to be known first. */
+static void reply_not_yet(struct http_request *req, const char *intent, const struct error *err)
+{
+    http_header_add(req, "location", arena_printf(http_arena(req), "/v1/billing/requests/%s", intent));
+    http_reply_error(req, err);
+}
+
 static const char *or_nothing(const char *s)
 {
     return s ? s : "";
 }
 
-/* A repeated request is answered by what its intent has come to. True: it was. */
+/* A repeated request is answered by what its intent has come to, or by what needed none. True: it was. */
 static bool fiber_fn replied_again(struct http_request *req, struct db_scope *scope, const struct intent_key *key, bool is_checkout)
 {
     struct error err = {0};
     struct text shown;
     json_t *json;
-    const char *intent;
-    if (intent_repeated(scope, key, &intent, &err) < 0) {
+    const char *intent, *subscription;
+    if (intent_repeated(scope, key, &intent, &subscription, &err) < 0) {
         http_reply_error(req, &err);
+        return true;
+    }
+    if (subscription) {
+        if (one_json(scope, sql_subscription_show, subscription, &shown, &err) < 0)
+            http_reply_error(req, &err);
+        else
+            http_reply_json(req, 200, shown);
         return true;
     }
     if (!intent)
@@ -244,6 +258,8 @@ static void checkout_post(struct http_request *req)
     int rc = order_checkout(&scope, &order, &key, &id, &err);
     if (rc < 0)
         http_reply_error(req, &err);
+    else if (rc == ORDER_NOT_YET)
+        reply_not_yet(req, id, &err);
     else if (rc > 0)
         reply_under_way(req, &scope, id);
     else
@@ -320,6 +336,8 @@ static void fiber_fn buy_by_invoice(struct http_request *req, struct order *orde
     int rc = order_by_invoice(&scope, order, &key, &id, &err);
     if (rc < 0)
         http_reply_error(req, &err);
+    else if (rc == ORDER_NOT_YET)
+        reply_not_yet(req, id, &err);
     else if (rc > 0)
         reply_under_way(req, &scope, id);
     else

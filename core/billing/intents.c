@@ -132,17 +132,27 @@ static int fiber_fn write_down(struct db_scope *scope, const struct intent *i, c
     return db_run(scope, sql_intent_open, params, NULL, err);
 }
 
-int fiber_fn intent_repeated(struct db_scope *scope, const struct intent_key *key, const char **ret, struct error *err)
+int fiber_fn intent_repeated(struct db_scope *scope, const struct intent_key *key, const char **ret_intent, const char **ret_subscription,
+                             struct error *err)
 {
     const struct db_result *res;
-    *ret = NULL;
+    *ret_intent = *ret_subscription = NULL;
     if (!key->key)
         return 0;
-    if (db_run(scope, sql_intent_repeated, (const char *const[]){key->key, key->request_sha256}, &res, err) < 0)
+    if (db_run(scope, sql_request_repeated, (const char *const[]){key->key, key->request_sha256}, &res, err) < 0)
         return -1;
     if (!db_is_null(res, 0, 0))
-        *ret = db_string(res, 0, 0);
+        *ret_intent = db_string(res, 0, 0);
+    if (!db_is_null(res, 0, 1))
+        *ret_subscription = db_string(res, 0, 1);
     return 0;
+}
+
+int fiber_fn intent_remember(struct db_scope *scope, const struct intent_key *key, const char *resource, struct error *err)
+{
+    if (!key->key)
+        return 0;
+    return db_run(scope, sql_request_remember, (const char *const[]){key->key, key->request_sha256, resource}, NULL, err);
 }
 
 int fiber_fn intent_run(struct db_scope *scope, const struct intent *intent, const struct intent_key *key, json_t **ret, struct error *err)

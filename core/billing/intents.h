@@ -29,7 +29,10 @@ void intent_begin(struct intent *ret, const char *kind, const char *path);
  * job finds out. -1: refused, with the reason for the client. */
 int fiber_fn intent_run(struct db_scope *scope, const struct intent *intent, const struct intent_key *key, json_t **ret, struct error *err);
 
-/* The intent that this key stands for, or NULL. */
-int fiber_fn intent_repeated(struct db_scope *scope, const struct intent_key *key, const char **ret, struct error *err);
+/* What this key stands for: an intent, or a subscription that the request left as it was; or both NULL. */
+int fiber_fn intent_repeated(struct db_scope *scope, const struct intent_key *key, const char **ret_intent, const char **ret_subscription,
+                             struct error *err);
+/* Of a request that needed no intent: the key stands for what answered it, a checkout (by its intent) or a subscription. */
+int fiber_fn intent_remember(struct db_scope *scope, const struct intent_key *key, const char *resource, struct error *err);
 
 #endif

@@ -8,7 +8,7 @@
 #include "billing/billing_sql.h"
 #include "billing/sync.h"
 
-enum { FORM_MAX = STRIPE_FORM_MAX };
+enum { FORM_MAX = STRIPE_FORM_MAX, FIRST_RETRY_S = 45 }; /* when the job has asked once more (intent_open) */
 
 static const char *string(const json_t *object, const char *name)
 {
@@ -81,6 +81,19 @@ static int fiber_fn need_customer(struct db_scope *scope, const json_t *checked,
     return rc;
 }
 
+/* Nothing was ordered: a request that comes before it has no answer yet. */
+static int not_yet(struct error *err, const char *code, const char *what)
+{
+    error_set(err, ERROR_UNAVAILABLE, code, NULL, "Stripe has not answered yet whether %s: nothing was ordered. Order again, with the same key.", what);
+    err->retry_after = FIRST_RETRY_S;
+    return ORDER_NOT_YET;
+}
+
+static int customer_pending(int rc, struct error *err)
+{
+    return rc <= 0 ? rc : not_yet(err, "customer_pending", "it knows you as a customer");
+}
+
 /* --- Checkout ------------------------------------------------------------------------------------------------------- */
 
 static json_t *terms_of(struct arena *arena, const json_t *checked)
@@ -92,13 +105,15 @@ static json_t *terms_of(struct arena *arena, const json_t *checked)
 }
 
 /* A page to pay at that is open already: for the same, it is the answer; for something else it is closed first, or else two
- * subscriptions could come of it. 0: there is none (any more); 2: *ret_id is the answer; as need_customer else. */
-static int fiber_fn settle_open_checkout(struct db_scope *scope, const json_t *checked, const json_t *terms, const char **ret_id, struct error *err)
+ * subscriptions could come of it. 0: there is none (any more), or *ret_open is the answer; as order_checkout else. */
+static int fiber_fn settle_open_checkout(struct db_scope *scope, const json_t *checked, const json_t *terms, const char **ret_open,
+                                         const char **ret_id, struct error *err)
 {
     const json_t *open = json_object_get(checked, "checkout");
     const char *state, *session = string(open, "session");
     struct intent intent;
     json_t *object;
+    *ret_open = NULL;
     if (!session)
         return 0;
     if (sync_checkout(scope->arena, session, "checkout", &state, err) < 0)
@@ -108,13 +123,14 @@ static int fiber_fn settle_open_checkout(struct db_scope *scope, const json_t *c
     if (strcmp(state, "open") != 0)
         return 0;
     if (json_equal(json_object_get(open, "terms"), terms)) {
-        *ret_id = string(open, "id");
-        return 2;
+        *ret_open = string(open, "id");
+        return 0;
     }
     intent_begin(&intent, "checkout_expire",
                  arena_printf(scope->arena, "/v1/checkout/sessions/%s/expire", stripe_escape(scope->arena, session)));
     *ret_id = arena_strdup(scope->arena, intent.id);
-    return intent_run(scope, &intent, NULL, &object, err);
+    int rc = intent_run(scope, &intent, NULL, &object, err);
+    return rc <= 0 ? rc : not_yet(err, "page_pending", "the page that was open is closed");
 }
 
 static void add_trial(struct buffer *form, const json_t *checked)
@@ -158,15 +174,19 @@ int fiber_fn order_checkout(struct db_scope *scope, const struct order *order, c
 {
     json_t *checked, *object;
     struct intent intent;
-    const char *customer;
+    const char *customer, *open;
     if (check_order(scope, order, &checked, err) < 0)
         return -1;
     json_t *terms = terms_of(scope->arena, checked);
-    int rc = settle_open_checkout(scope, checked, terms, ret_id, err);
+    int rc = settle_open_checkout(scope, checked, terms, &open, ret_id, err);
+    if (rc == 0 && open) {
+        *ret_id = open;
+        return intent_remember(scope, key, open, err);
+    }
     if (rc == 0)
-        rc = need_customer(scope, checked, NULL, &customer, ret_id, err);
+        rc = customer_pending(need_customer(scope, checked, NULL, &customer, ret_id, err), err);
     if (rc != 0)
-        return rc == 2 ? 0 : rc;
+        return rc;
     intent_begin(&intent, "checkout", "/v1/checkout/sessions");
     intent.terms = terms;
     *ret_id = arena_strdup(scope->arena, intent.id);
@@ -218,15 +238,15 @@ int fiber_fn order_by_invoice(struct db_scope *scope, const struct order *order,
 {
     json_t *checked, *object;
     struct intent intent;
-    const char *customer;
+    const char *customer, *open;
     if (check_order(scope, order, &checked, err) < 0)
         return -1;
     if (strcmp(string(checked, "kind"), "organisation") != 0)
         return error_set(err, ERROR_CONFLICT, "card_only", NULL, "Invoices are for organisations: pay by card.");
     json_t *terms = terms_of(scope->arena, checked);
-    int rc = settle_open_checkout(scope, checked, NULL, ret_id, err);
+    int rc = settle_open_checkout(scope, checked, NULL, &open, ret_id, err);
     if (rc == 0)
-        rc = need_customer(scope, checked, order->address, &customer, ret_id, err);
+        rc = customer_pending(need_customer(scope, checked, order->address, &customer, ret_id, err), err);
     if (rc != 0)
         return rc;
     intent_begin(&intent, "subscribe", "/v1/subscriptions");
@@ -329,7 +349,7 @@ int fiber_fn change_subscription(struct db_scope *scope, const char *subscriptio
     if (check_change(scope, subscription, change, &checked, err) < 0)
         return -1;
     if (!changes_something(checked, change))
-        return 0;
+        return intent_remember(scope, key, subscription, err);
     const char *stripe = string(checked, "stripe");
     intent_begin(&intent, change->cancel == 1 ? "cancel" : change->cancel == 0 ? "resume" : "change",
                  arena_printf(scope->arena, "/v1/subscriptions/%s", stripe_escape(scope->arena, stripe)));

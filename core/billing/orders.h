@@ -17,11 +17,14 @@ struct order {
     const char *success_url, *cancel_url; /* of a checkout */
 };
 
-/* *ret_id: the intent's id, which is the checkout's. 0: a page to pay at is there. 1: nobody knows yet; it may be a request before
- * it that is under way (the customer, an older page), and then the order is to be made again. -1: refused. */
+enum { ORDER_NOT_YET = 2 };
+
+/* *ret_id: the intent's id, which is the checkout's. 0: a page to pay at is there. 1: nobody knows yet; a job finds out. ORDER_NOT_YET:
+ * nothing was ordered, because a request before it (*ret_id: the customer, an older page) is under way; *err says so, and the order is
+ * to be made again. -1: refused. */
 int fiber_fn order_checkout(struct db_scope *scope, const struct order *order, const struct intent_key *key, const char **ret_id,
                             struct error *err);
-/* A subscription that sends invoices. *ret_id: the intent's. */
+/* A subscription that sends invoices. As order_checkout; *ret_id: the intent's. */
 int fiber_fn order_by_invoice(struct db_scope *scope, const struct order *order, const struct intent_key *key, const char **ret_id,
                               struct error *err);
 

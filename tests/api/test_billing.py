@@ -385,7 +385,8 @@ def test_stripe_away_is_a_503_and_nothing_is_lost(shop):
     shop.stripe.down()
     try:
         reply = shop.checkout(me)
-        assert reply.status_code == 202 and reply.json()["kind"] == "customer", reply.text
+        assert_problem(reply, 503, "customer_pending")
+        assert me.get(reply.headers["location"]).json()["kind"] == "customer"
         assert_problem(shop.checkout(me), 409, "billing_busy")
     finally:
         shop.stripe.start()

@@ -139,3 +139,58 @@ def test_what_is_bought_in_stripes_dashboard_for_an_erased_account_is_ended(mark
                        default_payment_method=was["default_payment_method"])
     assert [one["status"] for one in market.stripe.all("subscription")] == ["active", "canceled"]
     assert_over(market, charged=2)
+
+
+# --- Requests that change nothing are remembered ------------------------------------------------------------------------
+
+def test_a_request_that_changed_nothing_changes_nothing_later(market):
+    bought, none = market.by_invoice(market.boss, 3).json(), new_key()
+    path = f"/v1/billing/subscriptions/{bought['id']}"
+    first = market.boss.patch(path, json={"seats": 3}, headers=none)
+    assert (first.status_code, first.json()["seats"]) == (200, 3)
+    assert market.boss.patch(path, json={"seats": 6}).json()["seats"] == 6
+    again = market.boss.patch(path, json={"seats": 3}, headers=none)
+    assert (again.status_code, again.json()["seats"]) == (200, 6)
+    assert market.subscription(market.boss)["items"]["data"][0]["quantity"] == 6
+    assert_problem(market.boss.patch(path, json={"seats": 4}, headers=none), 422, "idempotency_key_reused", "Idempotency-Key")
+    assert_same(market)
+
+
+def test_a_key_that_was_answered_with_an_open_page_stands_for_that_page(market):
+    opened, key = market.checkout(market.me, plan="all-one").json(), new_key()
+    assert market.checkout(market.me, plan="all-one", headers=key).json()["id"] == opened["id"]
+    market.stripe.complete_checkout(market.session_of(opened["id"]))
+    tell_all(market)
+    again = market.checkout(market.me, plan="all-one", headers=key)
+    assert (again.status_code, again.json()["id"], again.json()["state"]) == (200, opened["id"], "complete")
+    assert len(market.stripe.all("checkout.session")) == 1
+
+
+# --- Nothing was ordered yet --------------------------------------------------------------------------------------------
+
+def test_an_order_before_which_the_customer_is_unknown_says_that_nothing_was_ordered(market):
+    key = new_key()
+    market.stripe.faults.add("POST", r"/v1/customers$", "applied_cut", times=3)
+    reply = market.by_invoice(market.boss, 3, headers=key)
+    assert_problem(reply, 503, "customer_pending")
+    intent = look(market.boss, reply)
+    assert (intent["kind"], intent["state"]) == ("customer", "open")
+    assert_problem(market.by_invoice(market.boss, 3, headers=key), 409, "billing_busy")
+    assert settle(market, intent["id"]) == "done" and not market.stripe.all("subscription")
+    made, again = market.by_invoice(market.boss, 3, headers=key), market.by_invoice(market.boss, 3, headers=key)
+    assert (made.status_code, again.status_code) == (201, 200) and made.json() == again.json()
+    assert len(market.stripe.all("subscription")) == len(market.stripe.all("customer")) == 1
+    assert_same(market)
+
+
+def test_an_order_before_which_the_closing_of_a_page_is_unknown_says_that_nothing_was_ordered(market):
+    key = new_key()
+    market.checkout(market.me, plan="all-one", period="year")
+    market.stripe.faults.add("POST", r"/expire$", "applied_cut", times=3)
+    reply = market.checkout(market.me, plan="all-one", headers=key)
+    assert_problem(reply, 503, "page_pending")
+    intent = look(market.me, reply)
+    assert intent["kind"] == "checkout_expire" and settle(market, intent["id"]) == "done"
+    made, again = market.checkout(market.me, plan="all-one", headers=key), market.checkout(market.me, plan="all-one", headers=key)
+    assert (made.status_code, again.status_code) == (201, 200) and made.json()["id"] == again.json()["id"]
+    assert sorted(one["status"] for one in market.stripe.all("checkout.session")) == ["expired", "open"]

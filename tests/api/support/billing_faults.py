@@ -99,9 +99,12 @@ def release_leases(market):
 
 
 def look(me, reply):
-    """What a 202 leads to."""
-    assert reply.status_code == 202, reply.text
-    assert reply.headers["location"] == f"/v1/billing/requests/{reply.json()['id']}"
+    """What a 202 leads to; or a 503 that says what has to be known before anything is ordered."""
+    if reply.status_code == 202:
+        assert reply.headers["location"] == f"/v1/billing/requests/{reply.json()['id']}"
+    else:
+        assert reply.status_code == 503 and reply.json()["code"] in ("customer_pending", "page_pending"), reply.text
+        assert int(reply.headers["retry-after"]) > 0
     shown = me.get(reply.headers["location"])
     assert shown.status_code == 200, shown.text
     return shown.json()
