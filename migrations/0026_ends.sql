@@ -211,4 +211,32 @@ BEGIN
     END IF;
 END $$;
 
-GRANT EXECUTE ON FUNCTION request_remember, request_repeated TO overread_app;
+-- Stripe's lists ----------------------------------------------------------------------------------------------------
+
+-- Where the reading of a list goes on that is not through. begun: when it began; what came since is not in it.
+CREATE TABLE stripe_positions (
+    list  text PRIMARY KEY CHECK (list IN ('events', 'subscriptions')),
+    after text NOT NULL,                       -- Stripe's id of the last that was read
+    begun timestamptz NOT NULL
+);
+
+CREATE FUNCTION stripe_position_get(of_list text, OUT after text, OUT begun bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS
+$$ SELECT p.after, extract(epoch FROM p.begun)::bigint FROM stripe_positions p WHERE p.list = of_list $$;
+
+-- last NULL: it is through.
+CREATE FUNCTION stripe_position_set(of_list text, last text, since bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF last IS NULL THEN
+        DELETE FROM stripe_positions p WHERE p.list = of_list;
+    ELSE
+        INSERT INTO stripe_positions AS p (list, after, begun) VALUES (of_list, last, to_timestamp(since))
+            ON CONFLICT (list) DO UPDATE SET after = EXCLUDED.after, begun = EXCLUDED.begun;
+    END IF;
+END $$;
+
+SELECT guard_table('stripe_positions');
+-- Reached by no policy, only through functions.
+
+GRANT EXECUTE ON FUNCTION request_remember, request_repeated, stripe_position_get, stripe_position_set TO overread_app;

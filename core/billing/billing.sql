@@ -141,3 +141,12 @@ SELECT stripe_cursor_set($1::bigint);
 -- name: billing_tick
 -- lane: write
 SELECT billing_tick($1::int);
+
+-- name: stripe_position_get
+-- lane: read
+SELECT after, begun FROM stripe_position_get($1);
+
+-- name: stripe_position_set
+-- lane: write
+-- $1 list, $2 Stripe's id or NULL: it is through, $3 when its reading began
+SELECT stripe_position_set($1, $2, $3::bigint);

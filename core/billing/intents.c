@@ -6,10 +6,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "billing/billing.h"
+#include "billing/billing_internal.h"
 #include "billing/billing_sql.h"
+#include "billing/lists.h"
 #include "billing/sync.h"
 
-enum { PAGE_LIMIT = 100, PAGES_MAX = 50, LOOK_BACK_S = 3600, SETTLED_S = 90 };
+enum { PAGE_LIMIT = 100, LOOK_BACK_S = 3600, SETTLED_S = 90 };
 enum { ATTEMPTS = 0, RETRY_MAX = 300 }; /* for ever: an open intent holds up its tenant, and an operator sees it */
 
 void intent_begin(struct intent *ret, const char *kind, const char *path)
@@ -41,32 +43,35 @@ static bool is_of(const json_t *object, const char *intent)
     return made_by && strcmp(made_by, intent) == 0;
 }
 
-/* A page after another of a list, until one was made by the intent. *ret NULL: none was. */
+struct search {
+    struct arena *arena;
+    const char *intent;
+    json_t *found;
+};
+
+static int fiber_fn look_at(void *arg, struct arena *page, json_t *item, struct error *err)
+{
+    struct search *search = arg;
+    (void)page, (void)err;
+    if (!is_of(item, search->intent))
+        return 0;
+    search->found = json_incref(item);
+    arena_defer(search->arena, billing_release, item);
+    return LIST_ENOUGH;
+}
+
+/* To the list's end, however many pages that are (`path` begins it an hour before the intent), or to what was made by the intent. *ret
+ * NULL: nothing was. */
 static int fiber_fn find_in_list(struct arena *arena, const char *path, const char *intent, json_t **ret, struct error *err)
 {
-    const char *after = NULL;
-    *ret = NULL;
-    for (int page = 0; page < PAGES_MAX; page++) {
-        const char *from = after ? arena_printf(arena, "%s&starting_after=%s", path, stripe_escape(arena, after)) : path;
-        struct stripe_reply reply;
-        json_t *item;
-        size_t i;
-        stripe_call(arena, &(struct stripe_request){.method = "GET", .path = from, .once = true}, &reply);
-        if (reply.outcome != STRIPE_DONE)
-            return stripe_error(&reply, err);
-        json_t *data = json_object_get(reply.object, "data");
-        json_array_foreach(data, i, item)
-        {
-            after = stripe_string(item, "id");
-            if (is_of(item, intent)) {
-                *ret = item;
-                return 0;
-            }
-        }
-        if (!json_is_true(json_object_get(reply.object, "has_more")) || !after)
-            return 0;
-    }
-    return error_set(err, ERROR_UNAVAILABLE, "billing_away", NULL, "There are too many objects to look through.");
+    struct search search = {.arena = arena, .intent = intent};
+    const struct list list = {.path = path, .once = true, .each = look_at, .arg = &search};
+    char after[STRIPE_ID_MAX + 1] = "";
+    int rc;
+    while ((rc = list_page(&list, after, err)) > 0)
+        ;
+    *ret = search.found;
+    return rc;
 }
 
 struct taken {

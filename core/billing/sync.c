@@ -1,13 +1,15 @@
 #include "billing/sync.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/loop.h"
 #include "billing/billing.h"
 #include "billing/billing_sql.h"
+#include "billing/lists.h"
 
-enum { WAIT_TURNS = 20, WAIT_MS = 250, PAGES_MAX = 1000 };
+enum { WAIT_TURNS = 20, WAIT_MS = 250, PAGES_AT_ONCE = 20 }; /* pages of a run, which has its lease for two minutes */
 enum { EVENT_ATTEMPTS = 600, RETRY_MAX = 600 }; /* three days or more, as Stripe itself tries: half of each pause is random */
 enum { TICK_S = 30, TICK_TENANTS = 500, RECONCILE_S = 300, NIGHTLY_S = 86400 };
 #define AGAIN_S "30"
@@ -273,58 +275,85 @@ static int fiber_fn run_end(struct job *job, struct error *err)
 
 /* --- Lists ---------------------------------------------------------------------------------------------------------- */
 
-/* Calls each(item) for every item of a list, a page after another; `path` ends with a query. Each page has an arena of its own. */
-static int fiber_fn walk(const char *path, int fiber_fn (*each)(struct arena *arena, json_t *item, struct error *err), struct error *err)
+/* Where the reading of a list stands. */
+struct position {
+    char after[STRIPE_ID_MAX + 1]; /* "": at its beginning */
+    int64_t begun;                 /* Unix seconds; what came since is not in this reading */
+};
+
+static int fiber_fn position_get(struct db_scope *scope, const char *list, struct position *ret, struct error *err)
 {
-    char after[STRIPE_ID_MAX + 1] = "";
-    bool more = true;
-    int rc = 0;
-    for (int page = 0; rc == 0 && more && page < PAGES_MAX; page++) {
-        struct arena *arena = arena_create();
-        struct stripe_reply reply;
-        json_t *item;
-        size_t i;
-        const char *from = after[0] ? arena_printf(arena, "%s&starting_after=%s", path, stripe_escape(arena, after)) : path;
-        stripe_call(arena, &(struct stripe_request){.method = "GET", .path = from}, &reply);
-        json_t *data = json_object_get(reply.object, "data");
-        if (reply.outcome != STRIPE_DONE)
-            rc = stripe_error(&reply, err);
-        for (i = 0; rc == 0 && i < json_array_size(data); i++) {
-            item = json_array_get(data, i);
-            const char *id = stripe_string(item, "id");
-            if (!id || strlen(id) > STRIPE_ID_MAX)
-                rc = error_set(err, ERROR_UNAVAILABLE, "form_unknown", NULL, "Stripe's list has an item without a good id.");
-            else if ((rc = each(arena, item, err)) == 0)
-                memcpy(after, id, strlen(id) + 1);
-        }
-        more = json_is_true(json_object_get(reply.object, "has_more")) && json_array_size(data);
-        arena_destroy(arena);
+    const struct db_result *res;
+    *ret = (struct position){.begun = clock_wall_ms() / 1000};
+    if (db_run(scope, sql_stripe_position_get, (const char *const[]){list}, &res, err) < 0)
+        return -1;
+    if (!db_is_null(res, 0, 0)) {
+        ret->begun = db_int(res, 0, 1);
+        snprintf(ret->after, sizeof(ret->after), "%s", db_string(res, 0, 0));
     }
+    return 0;
+}
+
+/* at NULL: the list is through, or to be begun anew. */
+static int fiber_fn position_set(struct db_scope *scope, const char *list, const struct position *at, struct error *err)
+{
+    const char *begun = at ? arena_printf(scope->arena, "%lld", (long long)at->begun) : NULL;
+    return db_run(scope, sql_stripe_position_set, (const char *const[]){list, at ? at->after : NULL, begun}, NULL, err);
+}
+
+/* Reads on, some pages, and keeps the place behind each: what fails, or ends with its server, goes on there. 1: there is more. 0: it
+ * is through, and *ret_begun is when its reading began. */
+static int fiber_fn read_on(struct arena *arena, const char *name, const struct list *list, int64_t *ret_begun, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    struct position at;
+    struct error ignored;
+    int rc = 1;
+    if (position_get(&scope, name, &at, err) < 0)
+        return -1;
+    *ret_begun = at.begun;
+    for (int page = 0; rc > 0 && page < PAGES_AT_ONCE; page++) {
+        rc = list_page(list, at.after, err);
+        if (rc > 0 && position_set(&scope, name, &at, err) < 0)
+            return -1;
+    }
+    /* Stripe refuses a place that it has forgotten, as it forgets events. */
+    if (rc < 0 && at.after[0] && (err->kind == ERROR_NOT_FOUND || err->kind == ERROR_UNPROCESSABLE))
+        position_set(&scope, name, NULL, &ignored);
     return rc;
 }
 
-static int fiber_fn take_event(struct arena *arena, json_t *e, struct error *err)
+static int fiber_fn take_event(void *arg, struct arena *arena, json_t *e, struct error *err)
 {
+    (void)arg;
     struct db_scope scope = nobody(arena);
     const char *text = json_render(arena, e).p;
     return db_run(&scope, sql_stripe_event_take, (const char *const[]){text, text, "list", STRIPE_VERSION, stripe_livemode() ? "true" : "false"},
                   NULL, err);
 }
 
+/* The newest come first: only when all are read the cursor may pass them. */
 static int fiber_fn run_reconcile(struct job *job, struct error *err)
 {
     struct arena *arena = job->scope.arena;
     struct db_scope scope = nobody(arena);
     const struct db_result *res;
-    const char *begun = arena_printf(arena, "%lld", (long long)(clock_wall_ms() / 1000));
-    if (db_run(&scope, sql_stripe_cursor_get, NULL, &res, err) < 0 ||
-        walk(arena_printf(arena, "/v1/events?limit=100&created[gte]=%s", db_string(res, 0, 0)), take_event, err) < 0)
+    int64_t begun;
+    if (db_run(&scope, sql_stripe_cursor_get, NULL, &res, err) < 0)
         return -1;
-    return db_run(&scope, sql_stripe_cursor_set, (const char *const[]){begun}, NULL, err);
+    const struct list events = {.path = arena_printf(arena, "/v1/events?limit=100&created[gte]=%s", db_string(res, 0, 0)), .each = take_event};
+    int rc = read_on(arena, "events", &events, &begun, err);
+    job->again_seconds = rc > 0;
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (db_run(&scope, sql_stripe_cursor_set, (const char *const[]){arena_printf(arena, "%lld", (long long)begun)}, NULL, err) < 0)
+        return -1;
+    return position_set(&scope, "events", NULL, err);
 }
 
-static int fiber_fn queue_sync(struct arena *arena, json_t *subscription, struct error *err)
+static int fiber_fn queue_sync(void *arg, struct arena *arena, json_t *subscription, struct error *err)
 {
+    (void)arg;
     struct db_scope scope = nobody(arena);
     bool ours;
     const char *id = stripe_string(subscription, "id");
@@ -335,8 +364,12 @@ static int fiber_fn queue_sync(struct arena *arena, json_t *subscription, struct
 
 static int fiber_fn run_nightly(struct job *job, struct error *err)
 {
-    (void)job;
-    return walk("/v1/subscriptions?limit=100&status=all", queue_sync, err);
+    struct db_scope scope = nobody(job->scope.arena);
+    const struct list all = {.path = "/v1/subscriptions?limit=100&status=all", .each = queue_sync};
+    int64_t begun;
+    int rc = read_on(job->scope.arena, "subscriptions", &all, &begun, err);
+    job->again_seconds = rc > 0;
+    return rc == 0 ? position_set(&scope, "subscriptions", NULL, err) : rc < 0 ? -1 : 0;
 }
 
 static int fiber_fn run_tick(struct job *job, struct error *err)

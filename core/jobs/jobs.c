@@ -95,7 +95,7 @@ static void record_success(struct running_job *r)
 {
     struct db_scope scope = operator_scope(r->arena);
     struct error ignored;
-    unsigned again = r->kind->every_seconds ? r->kind->every_seconds : r->job.again_seconds;
+    unsigned again = r->job.again_seconds ? r->job.again_seconds : r->kind->every_seconds;
     if (again) {
         const char *seconds = arena_printf(r->arena, "%u", again);
         db_run(&scope, sql_job_again, (const char *const[]){r->job.id, r->job.lease, seconds}, NULL, &ignored);

@@ -14,7 +14,8 @@ struct job {
     int attempt;         /* 1 for the first */
     struct db_scope scope; /* DB_AS_JOB: runs as the job's tenant and person while the lease holds */
     bool hopeless;         /* set by a handler that fails: another attempt would change nothing; kept as dead */
-    unsigned again_seconds; /* set by a handler that succeeds and is not done: it is due again then, as if for the first time */
+    unsigned again_seconds; /* set by a handler that succeeds and is not done: it is due again then, as if for the first time;
+                               of a periodic one, instead of its own time */
 };
 
 struct job_kind {

@@ -194,3 +194,91 @@ def test_an_order_before_which_the_closing_of_a_page_is_unknown_says_that_nothin
     made, again = market.checkout(market.me, plan="all-one", headers=key), market.checkout(market.me, plan="all-one", headers=key)
     assert (made.status_code, again.status_code) == (201, 200) and made.json()["id"] == again.json()["id"]
     assert sorted(one["status"] for one in market.stripe.all("checkout.session")) == ["expired", "open"]
+
+
+# --- Lists are read to their end ----------------------------------------------------------------------------------------
+
+def strangers(market, count):
+    with market.stripe.lock:
+        return [catalog.create_customer(market.stripe.store, {"email": f"stranger-{n}@example.org"}) for n in range(count)]
+
+
+def through(market, kind):
+    """Runs until the list is at its end; some of it has been read."""
+    def ended():
+        found = (not market.pg.query("SELECT 1 FROM stripe_positions")
+                 and market.pg.query("SELECT 1 FROM jobs WHERE kind = %s AND lease IS NULL AND run_after > now() + interval '1 minute'"
+                                     " AND last_error IS NULL", (kind,)))
+        return found or hurry(market.pg, kind)
+    until(ended, pause=0.5)
+    market.idle()
+
+
+def asked(market, path):
+    """Behind what a list was asked for, each time."""
+    return [one["path"].partition("starting_after=")[2] for one in market.stripe.record.requests
+            if one["method"] == "GET" and one["path"].startswith(path + "?")]
+
+
+def test_a_list_of_events_of_many_pages_is_read_to_its_end_before_the_cursor_passes_it(market):
+    market.pay(market.boss, plan="trust-seat", period="year", seats=3)  # the oldest, so the last that are listed
+    strangers(market, 60)
+    market.stripe.settings.page_max = 1
+    market.stripe.faults.add("GET", r"/v1/events$", "bad_gateway", times=3, skip=30)
+    until(lambda: hurry(market.pg, "stripe_reconcile") or not market.stripe.faults.waiting(), pause=0.2)
+    assert not market.pg.query("SELECT 1 FROM stripe_cursor") and lost_events(market.pg, market.stripe)
+    assert market.pg.query("SELECT list FROM stripe_positions") == [("events",)]
+    through(market, "stripe_reconcile")
+    assert market.pg.query("SELECT 1 FROM stripe_cursor") and not lost_events(market.pg, market.stripe)
+    pages = asked(market, "/v1/events")
+    assert pages[30] and pages.count(pages[30]) == 3 + 1 and pages.count(pages[1]) == 1  # it went on where it had failed
+    market.stripe.settings.page_max = 100
+    reconcile(market)
+    assert_same(market)
+
+
+def test_a_place_in_a_list_that_stripe_has_forgotten_is_given_up_and_the_list_read_anew(market):
+    market.pay(market.boss, plan="trust-seat", period="year", seats=3)
+    market.pg.query("INSERT INTO stripe_positions VALUES ('events', 'evt_forgotten', now())")
+    run_periodic(market, "stripe_reconcile", good=False)
+    assert not market.pg.query("SELECT 1 FROM stripe_cursor")
+    reconcile(market)
+    assert not lost_events(market.pg, market.stripe)
+    assert_same(market)
+
+
+def test_a_list_that_does_not_say_where_it_ends_is_no_list(market):
+    market.pay(market.boss, plan="trust-seat", period="year", seats=3)
+    for shape in ({"object": "list", "data": [], "has_more": True}, {"object": "list", "has_more": False}, {"object": "list", "data": []}):
+        market.stripe.faults.add("GET", r"/v1/events$", "reshape", with_=lambda _, shape=shape: shape)
+        run_periodic(market, "stripe_reconcile", good=False)
+        assert not market.pg.query("SELECT 1 FROM stripe_cursor")
+    reconcile(market)
+    assert not lost_events(market.pg, market.stripe)
+
+
+def test_the_nightly_list_is_read_to_its_end_however_many_pages_it_has(market, stripe_client):
+    bought = market.pay(market.boss, plan="trust-seat", period="year", seats=3)
+    price = market.stripe.get(bought["stripe"])["items"]["data"][0]["price"]["id"]
+    for stranger in strangers(market, 25):
+        stripe_client.post("subscriptions", customer=stranger["id"], items=[{"price": price}], collection_method="send_invoice",
+                           days_until_due=30)
+    market.stripe.portal_change(bought["stripe"], 5)
+    market.stripe.store.events.clear()
+    market.stripe.settings.page_max = 1
+    hurry(market.pg, "stripe_nightly")
+    until(lambda: market.pg.query("SELECT 1 FROM stripe_positions"))
+    through(market, "stripe_nightly")
+    assert kept(market.pg)[bought["stripe"]]["seats"] == 5
+    assert_same(market)
+
+
+def test_what_a_request_made_is_found_behind_any_number_of_others(market):
+    market.stripe.faults.add("POST", r"/v1/customers$", "applied_cut", times=3)
+    intent = look(market.boss, market.by_invoice(market.boss, 3))
+    strangers(market, 60)
+    market.stripe.settings.page_max = 1
+    market.stripe.keys.prune()
+    assert settle(market, intent["id"]) == "done"
+    assert market.by_invoice(market.boss, 3).status_code == 201
+    assert not twice(market.pg, market.stripe)

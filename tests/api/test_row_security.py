@@ -32,6 +32,7 @@ NO_TENANT = {
     "stripe_events": "what Stripe told, before anybody knows of whom; no policy",
     "stripe_locks": "who fetches what from Stripe; no policy",
     "stripe_cursor": "how far Stripe's list of events was read; no policy",
+    "stripe_positions": "where the reading of Stripe's lists goes on; no policy",
     "modalities": "the catalogue, the same for all",
     "cases": "shared library (tenant_id NULL) or one tenant's own; policy looks at current_tenant()",
     "case_versions": "seen through cases",
