@@ -236,7 +236,65 @@ BEGIN
     END IF;
 END $$;
 
-SELECT guard_table('stripe_positions');
+-- Disputes ----------------------------------------------------------------------------------------------------------
+
+-- Of payments to us, as Stripe told last. They change nothing by themselves: an operator decides.
+CREATE TABLE disputes (
+    tenant_id    uuid NOT NULL REFERENCES tenants,
+    dispute      text NOT NULL,                -- Stripe's ids
+    subscription text,
+    status       text NOT NULL,
+    reason       text,
+    amount       bigint,                       -- minor units
+    currency     text,
+    told_at      timestamptz NOT NULL,         -- when it happened, at Stripe
+    PRIMARY KEY (tenant_id, dispute)
+);
+
+CREATE FUNCTION dispute_is_over(status text) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+$$ SELECT status IN ('won', 'lost', 'warning_closed', 'prevented') $$;
+
+-- Needs a look: open, or lost within thirty days.
+CREATE FUNCTION dispute_needs_look(d disputes) RETURNS boolean LANGUAGE sql STABLE AS
+$$ SELECT NOT dispute_is_over(d.status) OR (d.status = 'lost' AND d.told_at > now() - interval '30 days') $$;
+
+-- False: it is nobody's here. Events come in any order; the latest word counts.
+CREATE FUNCTION dispute_told(customer text, of_subscription text, d jsonb, happened bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    tenant uuid := coalesce(tenant_of_customer(customer), (SELECT s.tenant_id FROM subscriptions s WHERE s.stripe_id = of_subscription));
+BEGIN
+    IF tenant IS NULL THEN
+        RETURN false;
+    END IF;
+    INSERT INTO disputes AS x (tenant_id, dispute, subscription, status, reason, amount, currency, told_at)
+        VALUES (tenant, d->>'id', of_subscription, coalesce(d->>'status', 'unknown'), d->>'reason', (d->>'amount')::bigint, d->>'currency',
+                to_timestamp(happened))
+        ON CONFLICT (tenant_id, dispute) DO UPDATE SET status = EXCLUDED.status, reason = EXCLUDED.reason, amount = EXCLUDED.amount,
+                                                       currency = EXCLUDED.currency, told_at = EXCLUDED.told_at
+        WHERE (x.told_at, dispute_is_over(x.status)) <= (EXCLUDED.told_at, dispute_is_over(EXCLUDED.status));
+    RETURN true;
+END $$;
+
+SELECT guard_table(t) FROM unnest(ARRAY['stripe_positions', 'disputes']::regclass[]) t;
 -- Reached by no policy, only through functions.
 
-GRANT EXECUTE ON FUNCTION request_remember, request_repeated, stripe_position_get, stripe_position_set TO overread_app;
+-- For the operator --------------------------------------------------------------------------------------------------
+
+-- As in 0023, and: disputes.
+CREATE OR REPLACE FUNCTION billing_stuck() RETURNS TABLE (line text) LANGUAGE sql STABLE AS $$
+    SELECT json_build_object('what', 'event', 'id', e.event, 'type', e.type, 'state', e.state, 'note', e.note, 'taken_at', e.taken_at)::text
+    FROM stripe_events e WHERE e.state = 'quarantined'
+    UNION ALL
+    SELECT json_build_object('what', 'dead', 'id', j.key, 'kind', j.kind, 'error', j.last_error, 'attempts', j.attempts, 'dead_at', j.dead_at)::text
+    FROM jobs j WHERE j.dead_at IS NOT NULL AND j.kind IN ('stripe_event', 'stripe_sync', 'billing_intent', 'billing_end')
+    UNION ALL
+    SELECT json_build_object('what', 'intent', 'id', i.intent_id, 'tenant', i.tenant_id, 'kind', i.kind, 'attempts', i.attempts,
+                             'created_at', i.created_at)::text
+    FROM billing_intents i WHERE i.state = 'open'
+    UNION ALL
+    SELECT json_build_object('what', 'dispute', 'id', d.dispute, 'note', 'dispute', 'tenant', d.tenant_id, 'subscription', d.subscription,
+                             'status', d.status, 'reason', d.reason, 'amount', d.amount, 'currency', d.currency, 'told_at', d.told_at)::text
+    FROM disputes d WHERE dispute_needs_look(d) $$;
+
+GRANT EXECUTE ON FUNCTION request_remember, request_repeated, stripe_position_get, stripe_position_set, dispute_told TO overread_app;

@@ -150,3 +150,8 @@ SELECT after, begun FROM stripe_position_get($1);
 -- lane: write
 -- $1 list, $2 Stripe's id or NULL: it is through, $3 when its reading began
 SELECT stripe_position_set($1, $2, $3::bigint);
+
+-- name: dispute_told
+-- lane: write
+-- $1 customer, $2 subscription: Stripe's ids, $3 the dispute, $4 when it happened
+SELECT dispute_told($1, $2, $3::jsonb, $4::bigint);

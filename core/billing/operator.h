@@ -39,7 +39,7 @@ int operator_quote_withdraw(struct db_session *admin, struct arena *arena, const
 int operator_plans(struct db_session *admin, struct arena *arena, struct buffer *out, struct error *err);
 int operator_subscriptions(struct db_session *admin, struct arena *arena, const char *tenant, struct buffer *out, struct error *err);
 int operator_quotes(struct db_session *admin, struct arena *arena, const char *tenant, struct buffer *out, struct error *err);
-/* Quarantined events, dead jobs, requests whose outcome nobody knows yet. */
+/* Quarantined events, dead jobs, requests whose outcome nobody knows yet, disputes. */
 int operator_stuck(struct db_session *admin, struct arena *arena, struct buffer *out, struct error *err);
 
 /* --- Trying again ------------------------------------------------------------------------------------------------------- */

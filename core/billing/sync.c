@@ -157,7 +157,8 @@ static int fiber_fn sync_told(struct arena *arena, const char *id, const json_t 
 static int fiber_fn follow(struct arena *arena, const char *type, const json_t *object, const char *since, const char *event,
                            struct outcome *ret, struct error *err)
 {
-    const char *id = stripe_string(object, "id"), *customer = stripe_ref(object, "customer"), *state;
+    const char *id = stripe_string(object, "id"), *kind = stripe_string(object, "object"), *state;
+    const char *customer = kind && strcmp(kind, "customer") == 0 ? id : stripe_ref(object, "customer");
     const json_t *details = json_object_get(json_object_get(object, "parent"), "subscription_details");
     bool tells = strncmp(type, "customer.subscription.", 22) == 0;
     const char *subscription = tells ? id : stripe_ref(details, "subscription");
@@ -180,6 +181,35 @@ static int fiber_fn follow(struct arena *arena, const char *type, const json_t *
     if (tells && id)
         return sync_told(arena, id, object, event, err);
     return subscription ? sync_subscription(arena, subscription, since, event, err) : sync_customers(arena, customer, since, event, err);
+}
+
+/* A dispute names a payment alone: its invoice says whose it is. What it says of itself is for the operator's eyes, and changes nothing. */
+static int fiber_fn follow_dispute(struct arena *arena, const json_t *e, struct outcome *ret, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    const struct db_result *res;
+    struct stripe_reply reply;
+    const json_t *dispute = json_object_get(json_object_get(e, "data"), "object");
+    const char *payment = stripe_ref(dispute, "payment_intent");
+    *ret = FOREIGN;
+    if (!payment || !stripe_string(dispute, "id"))
+        return 0; /* of no invoice, so of nothing that is sold here */
+    const char *path = arena_printf(arena, "/v1/invoice_payments?payment[type]=payment_intent&payment[payment_intent]=%s&expand[]=data.invoice",
+                                    stripe_escape(arena, payment));
+    stripe_call(arena, &(struct stripe_request){.method = "GET", .path = path}, &reply);
+    if (reply.outcome == STRIPE_MISSING)
+        return 0;
+    if (reply.outcome != STRIPE_DONE)
+        return stripe_error(&reply, err);
+    const json_t *invoice = json_object_get(json_array_get(json_object_get(reply.object, "data"), 0), "invoice");
+    const char *subscription = stripe_ref(json_object_get(json_object_get(invoice, "parent"), "subscription_details"), "subscription");
+    const char *happened = arena_printf(arena, "%lld", (long long)json_integer_value(json_object_get(e, "created")));
+    const char *const params[] = {stripe_ref(invoice, "customer"), subscription, json_render(arena, dispute).p, happened};
+    if (db_run(&scope, sql_dispute_told, params, &res, err) < 0)
+        return -1;
+    if (db_bool(res, 0, 0))
+        *ret = DONE;
+    return 0;
 }
 
 static int fiber_fn settle(struct arena *arena, const char *event, const struct outcome *outcome, struct error *err)
@@ -213,7 +243,9 @@ static int fiber_fn run_event(struct job *job, struct error *err)
     if (json_parse(arena, db_text(res, 0, 0), &e, err) < 0)
         return -1;
     const json_t *object = json_object_get(json_object_get(e, "data"), "object");
-    if (follow(arena, stripe_string(e, "type"), object, db_string(res, 0, 1), event, &outcome, err) < 0)
+    const char *type = stripe_string(e, "type");
+    bool disputed = strncmp(type, "charge.dispute.", 15) == 0;
+    if ((disputed ? follow_dispute(arena, e, &outcome, err) : follow(arena, type, object, db_string(res, 0, 1), event, &outcome, err)) < 0)
         return -1;
     return settle(arena, event, &outcome, err);
 }

@@ -279,7 +279,7 @@ const struct cli_command cli_billing_commands[] = {
      quote_create},
     {"quote withdraw", "--tenant SLUG QUOTE", quote_withdraw},
     {"quote list", "[--tenant SLUG]", quote_list},
-    {"billing stuck", "                          events, jobs and requests that need a look", billing_stuck},
+    {"billing stuck", "                          events, jobs, requests and disputes that need a look", billing_stuck},
     {"billing retry", "[ID]                      tries again what is stuck", billing_retry},
     {"billing sync", "                           Stripe's lists of events and subscriptions are read now", billing_sync},
     {0},

@@ -282,3 +282,67 @@ def test_what_a_request_made_is_found_behind_any_number_of_others(market):
     assert settle(market, intent["id"]) == "done"
     assert market.by_invoice(market.boss, 3).status_code == 201
     assert not twice(market.pg, market.stripe)
+
+
+# --- Disputes, and events of our own customers ----------------------------------------------------------------------------
+
+def stuck(market):
+    return [json.loads(line) for line in market.server.cli("billing", "stuck").stdout.splitlines()]
+
+
+def state_of(market, event):
+    return market.pg.query("SELECT state FROM stripe_events WHERE event = %s", (event["id"],))[0][0]
+
+
+def test_events_of_our_own_customers_are_not_taken_for_strangers(market, stripe_client):
+    bought = market.pay(market.me, plan="all-one")
+    stripe_client.post(f"customers/{market.stripe.get(bought['stripe'])['customer']}", name="Another Name")
+    event = market.stripe.events("customer.updated")[-1]
+    market.told(event)
+    assert state_of(market, event) == "done"
+    stranger, = strangers(market, 1)
+    event = market.stripe.events("customer.created", stranger["id"])[-1]
+    market.told(event)
+    assert state_of(market, event) == "foreign"
+
+
+def disputed(market, status="needs_response"):
+    paid = market.stripe.charges()[0]["invoice"]
+    return market.stripe.dispute(paid, status)
+
+
+def test_a_dispute_is_shown_to_the_operator_until_it_is_closed_and_takes_nothing_away(market):
+    bought = market.pay(market.me, plan="all-one")
+    opened = disputed(market)
+    market.told(opened)
+    shown, = stuck(market)
+    assert (shown["what"], shown["note"], shown["id"]) == ("dispute", "dispute", opened["data"]["object"]["id"])
+    assert (shown["status"], shown["tenant"], shown["subscription"]) == ("needs_response", market.me.tenant, bought["stripe"])
+    assert state_of(market, opened) == "done" and access(market.me)
+    market.told(disputed(market, "won"))
+    market.told(opened)
+    assert not stuck(market) and access(market.me)
+
+
+def test_a_dispute_that_is_lost_stays_on_the_list_for_thirty_days_whatever_came_first(market):
+    market.pay(market.me, plan="all-one")
+    opened, lost = disputed(market), disputed(market, "lost")
+    market.told(lost, opened)
+    assert [(one["what"], one["status"]) for one in stuck(market)] == [("dispute", "lost")]
+    market.pg.query("UPDATE disputes SET told_at = told_at - interval '31 days'")
+    assert not stuck(market)
+
+
+def test_a_dispute_of_somebody_else_is_nobodys_here(market):
+    market.pay(market.me, plan="all-one")
+    event = disputed(market)
+    event["data"]["object"]["payment_intent"] = "pi_of_another_shop"
+    market.told(event)
+    assert state_of(market, event) == "foreign" and not stuck(market)
+
+
+def test_a_refund_takes_nothing_away(market):
+    market.pay(market.me, plan="all-one")
+    event = market.stripe.refund(market.stripe.charges()[0]["invoice"])
+    market.told(event)
+    assert state_of(market, event) == "done" and access(market.me) and not stuck(market)

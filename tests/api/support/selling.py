@@ -51,7 +51,8 @@ def market(shop, _buyers):
 def forget_billing(pg):
     """The stand-in forgets between tests; so must the database."""
     pg.query("DELETE FROM jobs WHERE kind IN ('stripe_event', 'stripe_sync', 'billing_intent', 'billing_end');"
-             "TRUNCATE billing_intents, checkouts, quotes, subscriptions, stripe_events, stripe_locks, stripe_cursor, plan_prices, plans;"
+             "TRUNCATE billing_intents, checkouts, quotes, subscriptions, stripe_events, stripe_locks, stripe_cursor, stripe_positions,"
+             " disputes, plan_prices, plans;"
              "UPDATE billing_accounts SET customer = NULL, currency = NULL, trial_used_at = NULL;"
              "DELETE FROM entitlements e WHERE NOT EXISTS (SELECT FROM grants g WHERE g.tenant_id = e.tenant_id AND g.grant_id = e.source)")
 
