@@ -297,4 +297,16 @@ CREATE OR REPLACE FUNCTION billing_stuck() RETURNS TABLE (line text) LANGUAGE sq
                              'status', d.status, 'reason', d.reason, 'amount', d.amount, 'currency', d.currency, 'told_at', d.told_at)::text
     FROM disputes d WHERE dispute_needs_look(d) $$;
 
-GRANT EXECUTE ON FUNCTION request_remember, request_repeated, stripe_position_get, stripe_position_set, dispute_told TO overread_app;
+CREATE INDEX jobs_dead ON jobs (kind) WHERE dead_at IS NOT NULL;
+
+-- How many of these there are, for /metrics. A request is open for some seconds; one that is so for ten minutes is stuck.
+CREATE FUNCTION billing_counts(OUT dead bigint, OUT quarantined bigint, OUT open bigint, OUT disputes bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT (SELECT count(*) FROM jobs j WHERE j.dead_at IS NOT NULL
+                                        AND j.kind IN ('stripe_event', 'stripe_sync', 'billing_intent', 'billing_end')),
+           (SELECT count(*) FROM stripe_events e WHERE e.state = 'quarantined'),
+           (SELECT count(*) FROM billing_intents i WHERE i.state = 'open' AND i.created_at < now() - interval '10 minutes'),
+           (SELECT count(*) FROM disputes d WHERE dispute_needs_look(d)) $$;
+
+GRANT EXECUTE ON FUNCTION request_remember, request_repeated, stripe_position_get, stripe_position_set, dispute_told, billing_counts
+    TO overread_app;

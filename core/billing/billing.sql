@@ -155,3 +155,7 @@ SELECT stripe_position_set($1, $2, $3::bigint);
 -- lane: write
 -- $1 customer, $2 subscription: Stripe's ids, $3 the dispute, $4 when it happened
 SELECT dispute_told($1, $2, $3::jsonb, $4::bigint);
+
+-- name: billing_counts
+-- lane: read
+SELECT dead, quarantined, open, disputes FROM billing_counts();

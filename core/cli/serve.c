@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "billing/billing.h"
+#include "billing/watch.h"
 #include "cli/openapi.h"
 #include "grading/grading.h"
 #include "identity/accounts.h"
@@ -184,16 +185,21 @@ static int loop_start(void *arg, struct loop *loop, int index)
     rooms->webhooks = jobs_create(loop, rooms->db, webhook_kinds, WEBHOOKS_AT_ONCE);
     if (billing_asks_stripe())
         rooms->billing = jobs_create(loop, rooms->db, billing_kinds, BILLING_AT_ONCE);
-    if (index == 0) /* one a process is enough */
+    if (index == 0) { /* one a process is enough */
         db_listen(rooms->db, "overread_plugins", plugins_notified, rooms);
+        if (billing_asks_stripe())
+            billing_watch_start(loop, rooms->db);
+    }
     take_snapshot(rooms);
     return 0;
 }
 
 static void loop_stop(void *arg, struct loop *loop, int index)
 {
-    (void)arg, (void)loop, (void)index;
+    (void)arg, (void)loop;
     loop_timer_stop(&rooms->snapshot);
+    if (index == 0)
+        billing_watch_stop();
     pthread_mutex_lock(&rooms->lock);
     rooms->running = false;
     pthread_mutex_unlock(&rooms->lock);
@@ -228,6 +234,17 @@ static void metric(struct buffer *out, const char *name, const char *type, const
     bool counter = strcmp(type, "counter") == 0;
     buffer_printf(out, "# TYPE %s %s\n# HELP %s %s\n%s%s %llu\n", name, type, name, help, name,
                   counter ? "_total" : "", (unsigned long long)value);
+}
+
+static void billing_metrics(struct buffer *out)
+{
+    struct billing_counts billing = billing_counts();
+    if (!billing_asks_stripe())
+        return;
+    metric(out, "overread_billing_dead_jobs", "gauge", "Jobs of billing that were given up.", billing.dead);
+    metric(out, "overread_billing_quarantined_events", "gauge", "Events of Stripe that nobody could work on.", billing.quarantined);
+    metric(out, "overread_billing_open_requests", "gauge", "Requests to Stripe whose outcome is unknown for ten minutes.", billing.open);
+    metric(out, "overread_billing_disputes", "gauge", "Disputed payments that need a look.", billing.disputes);
 }
 
 static void metrics(void *arg, struct buffer *out)
@@ -267,6 +284,7 @@ static void metrics(void *arg, struct buffer *out)
            grading.workers_started);
     metric(out, "overread_grader_workers_lost", "counter", "Worker processes that died or were ended.",
            grading.workers_lost);
+    billing_metrics(out);
 }
 
 static void log_plugins(void)

@@ -346,3 +346,25 @@ def test_a_refund_takes_nothing_away(market):
     event = market.stripe.refund(market.stripe.charges()[0]["invoice"])
     market.told(event)
     assert state_of(market, event) == "done" and access(market.me) and not stuck(market)
+
+
+# --- What somebody is woken for -------------------------------------------------------------------------------------------
+
+def test_what_needs_a_look_is_counted_for_monitoring(market):
+    def gauges():
+        lines = market.client().get("/metrics").text.splitlines()
+        return {line.split()[0].removeprefix("overread_billing_"): int(line.split()[1]) for line in lines if line.startswith("overread_billing_")}
+
+    assert set(gauges()) == {"dead_jobs", "quarantined_events", "open_requests", "disputes"}
+    market.pay(market.me, plan="all-one")
+    market.told(disputed(market))
+    until(lambda: gauges() == {"dead_jobs": 0, "quarantined_events": 0, "open_requests": 0, "disputes": 1})
+    market.pg.query("INSERT INTO stripe_events (event, type, api_version, livemode, created_at, came_by, raw, state, done_at)"
+                    " SELECT 'evt_' || n, 'invoice.paid', '2020-08-27', false, now(), 'webhook', '{}', 'quarantined', now()"
+                    " FROM generate_series(1, 2) n")
+    market.pg.query("INSERT INTO jobs (id, kind, key, payload, dead_at)"
+                    " SELECT gen_random_uuid(), 'stripe_sync', 'sub_' || n, '{}', now() FROM generate_series(1, 3) n")
+    market.stripe.faults.add("POST", r"/v1/customers$", "bad_gateway", times=None)
+    intent = look(market.boss, market.by_invoice(market.boss, 3))
+    age(market.pg, intent["id"], "11 minutes")
+    until(lambda: gauges() == {"dead_jobs": 3, "quarantined_events": 2, "open_requests": 1, "disputes": 1})
