@@ -81,18 +81,37 @@ struct taken {
     int64_t created;
 };
 
-/* A change has no mark of its own: it was applied when the subscription is what it was to become. */
+static bool is_as_wanted(const json_t *item, const json_t *wanted)
+{
+    const json_t *seats = json_object_get(wanted, "seats");
+    const char *price = stripe_string(wanted, "price"), *has = stripe_ref(item, "price");
+    return item && (!seats || json_equal(seats, json_object_get(item, "quantity"))) && (!price || (has && strcmp(price, has) == 0));
+}
+
+/* What the item is to become once an open invoice is paid (pending_if_incomplete); NULL: nothing waits. */
+static const json_t *pending_of(const json_t *s, const json_t *item)
+{
+    const json_t *items = json_object_get(json_object_get(s, "pending_update"), "subscription_items"), *one;
+    size_t i;
+    json_array_foreach(items, i, one)
+    {
+        const char *id = stripe_string(one, "id"), *wanted = stripe_string(item, "id");
+        if (id && wanted && strcmp(id, wanted) == 0)
+            return one;
+    }
+    return NULL;
+}
+
+/* A change has no mark of its own: it was applied when the subscription is what it was to become, or will be that when it is paid. */
 static bool became(const struct taken *t, const json_t *s)
 {
-    const json_t *wanted = t->terms, *item = json_array_get(json_object_get(json_object_get(s, "items"), "data"), 0);
-    const json_t *seats = json_object_get(wanted, "seats"), *quantity = json_object_get(item, "quantity");
-    const char *price = stripe_string(wanted, "price"), *has = stripe_ref(item, "price");
+    const json_t *item = json_array_get(json_object_get(json_object_get(s, "items"), "data"), 0);
     bool cancels = json_is_true(json_object_get(s, "cancel_at_period_end")) || json_is_integer(json_object_get(s, "cancel_at"));
     if (strcmp(t->kind, "cancel") == 0)
         return cancels;
     if (strcmp(t->kind, "resume") == 0)
         return !cancels;
-    return (!seats || json_equal(seats, quantity)) && (!price || (has && strcmp(price, has) == 0));
+    return is_as_wanted(item, t->terms) || is_as_wanted(pending_of(s, item), t->terms);
 }
 
 /* Stripe's word on what the intent made or changed. *ret NULL: it was not applied. */

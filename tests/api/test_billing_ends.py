@@ -368,3 +368,27 @@ def test_what_needs_a_look_is_counted_for_monitoring(market):
     intent = look(market.boss, market.by_invoice(market.boss, 3))
     age(market.pg, intent["id"], "11 minutes")
     until(lambda: gauges() == {"dead_jobs": 3, "quarantined_events": 2, "open_requests": 1, "disputes": 1})
+
+
+# --- A change that waits for its payment ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("how", ["a 500 that is kept", "a key that is forgotten"])
+def test_a_change_that_waits_for_its_payment_has_not_failed(market, how):
+    bought, key = market.pay(market.boss, plan="trust-seat", period="year", seats=3), new_key()
+    path = f"/v1/billing/subscriptions/{bought['id']}"
+    market.stripe.next_payment(market.subscription(market.boss)["customer"], "declines")
+    if how == "a 500 that is kept":
+        market.stripe.faults.add("POST", r"/v1/subscriptions/[^/]+$", "server_error")
+    else:
+        market.stripe.faults.add("POST", r"/v1/subscriptions/[^/]+$", "applied_cut", times=3)
+    intent = look(market.boss, market.boss.patch(path, json={"seats": 5}, headers=key))
+    if how == "a key that is forgotten":
+        market.stripe.keys.prune()
+    age(market.pg, intent["id"], "2 minutes" if how == "a 500 that is kept" else "21 hours")
+    assert settle(market, intent["id"]) == "done"
+    again = market.boss.patch(path, json={"seats": 5}, headers=key)
+    assert again.status_code == 200 and (again.json()["awaiting_payment"], again.json()["seats"]) == (True, 3)
+    market.stripe.hosted_pay(market.stripe.all("invoice", status="open")[0]["id"])
+    tell_all(market)
+    assert the_one(market.boss)["seats"] == 5 and len(market.stripe.charges()) == 2
+    assert_same(market)
