@@ -392,3 +392,29 @@ def test_a_change_that_waits_for_its_payment_has_not_failed(market, how):
     tell_all(market)
     assert the_one(market.boss)["seats"] == 5 and len(market.stripe.charges()) == 2
     assert_same(market)
+
+
+# --- What else is said of access ------------------------------------------------------------------------------------------
+
+def test_who_pauses_collection_in_stripes_dashboard_gives_it_for_nothing(market, stripe_client):
+    """Access follows the status, which a pause leaves as it is."""
+    bought = market.pay(market.me, plan="all-one")
+    stripe_client.post(f"subscriptions/{bought['stripe']}", pause_collection={"behavior": "void"})
+    tell_all(market)
+    market.told(*market.stripe.advance(days=40))
+    shown = the_one(market.me)
+    assert shown["status"] == "active" and shown["period_end"] > bought["period_end"] and access(market.me)
+    assert len(market.stripe.charges()) == 1
+    assert_same(market)
+
+
+def test_nobody_is_told_until_when_reading_goes_on_of_what_is_not_sold_here(market, mailbox):
+    bought = market.pay(market.me, plan="all-one")
+    market.pg.query("UPDATE plans SET product = 'prod_other' WHERE plan = 'all-one'")
+    market.stripe.next_payment(market.stripe.get(bought["stripe"])["customer"], "declines")
+    market.told(*market.stripe.advance(days=32))
+    assert the_one(market.me)["status"] == "past_due" and not access(market.me)
+    until(lambda: not market.pg.query("SELECT 1 FROM jobs WHERE kind = 'mail' AND dead_at IS NULL AND run_after <= now()"))
+    assert not market.pg.query("SELECT payload, last_error FROM jobs WHERE kind = 'mail'")  # none that waits, or was given up
+    (address,), = market.pg.query("SELECT p.email FROM people p JOIN memberships m USING (person_id) WHERE m.tenant_id = %s", (market.me.tenant,))
+    assert not [mail for mail in mailbox.all(address) if "payment" in mail.subject.lower()]

@@ -5,7 +5,7 @@ import threading
 from support.billing import until
 from support.invitations import address, invite
 
-SLACK = datetime.timedelta(days=3)  # renewal_slack (migrations/0016)
+SLACK = datetime.timedelta(days=3)  # renewal_slack (migrations/0022)
 GRACE = datetime.timedelta(days=14)
 
 
