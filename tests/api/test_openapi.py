@@ -136,7 +136,7 @@ def test_replies_about_what_is_sold_and_bought_have_the_documented_members(clien
     shown = get(me, "/v1/billing/checkout/{checkout}", checkout=checkout)
     assert get(me, "/v1/billing/subscriptions/{subscription}", subscription=shown["subscription"])["trial_end"]
     assert get(me, "/v1/billing/requests/{request}", request=checkout)["checkout"]["state"] == "complete"
-    assert len(get(me, "/v1/plans")["items"]) == 3
+    assert len(get(me, "/v1/plans")["items"]) == 5
     fits_its_route(doc, me.post("/v1/billing/portal", json={}), "post", "/v1/billing/portal")
 
     bought = fits_its_route(doc, shop.by_invoice(boss, purchase_order="PO-1"), "post", "/v1/billing/subscriptions")
