@@ -1,4 +1,4 @@
--- Statements of billing. Each write is one function of migrations/0022 on.
+-- Statements of billing. Each write is one function of the migrations (0022 and on).
 
 -- name: plans_on_sale
 -- lane: read
@@ -25,8 +25,8 @@ SELECT order_check($1, $2, $3, $4::int, $5::uuid);
 
 -- name: change_check
 -- lane: read
--- $1 subscription, $2 new plan, $3 new period
-SELECT change_check($1::uuid, $2, $3);
+-- $1 subscription, $2 new plan, $3 new period, $4 new seats
+SELECT change_check($1::uuid, $2, $3, $4::int);
 
 -- name: subscription_show
 -- lane: read
@@ -41,9 +41,9 @@ SELECT session, state, shown FROM checkout_of($1::uuid);
 -- $1 Stripe's session, $2 state, $3 Stripe's subscription
 SELECT checkout_settle($1, $2, $3);
 
--- name: customer_show
+-- name: customer_standing
 -- lane: read
-SELECT customer_show();
+SELECT customer, gone FROM customer_standing();
 
 -- name: quote_list
 -- lane: read

@@ -6,14 +6,14 @@
 #include "billing/billing_internal.h"
 #include "billing/billing_sql.h"
 #include "billing/invoices.h"
-#include "billing/orders.h"
+#include "billing/order_bodies.h"
 #include "billing/signature.h"
 #include "billing/sync.h"
 #include "base/clock.h"
 #include "identity/identity.h"
 #include "identity/throttle.h"
 
-enum { BODY_MAX = 8192, WEBHOOK_BODY_MAX = 1 << 20, PATH_MAX_CHARS = 500, DAYS_UNTIL_DUE = 30, NAME_MAX = 200, SLUG_MAX = 63 };
+enum { BODY_MAX = 8192, WEBHOOK_BODY_MAX = 1 << 20, PATH_MAX_CHARS = 500, NAME_MAX = 200, SLUG_MAX = 63 };
 #define PAYERS "administrator,trainee" /* need_payer (migrations/0023): of an organisation, administrators alone */
 
 /* --- What is shown -------------------------------------------------------------------------------------------------- */
@@ -185,7 +185,7 @@ static bool fiber_fn replied_again(struct http_request *req, struct db_scope *sc
     else if (strcmp(stripe_string(json, "state"), "failed") == 0) {
         int status = (int)json_integer_value(json_object_get(json, "status"));
         const struct stripe_reply was = {.outcome = status == 404 ? STRIPE_MISSING : STRIPE_REFUSED, .status = status,
-                                         .detail = or_nothing(stripe_string(json, "detail"))};
+                                         .code = or_nothing(stripe_string(json, "code")), .detail = or_nothing(stripe_string(json, "detail"))};
         stripe_error(&was, &err);
         http_reply_error(req, &err);
     } else if (strcmp(stripe_string(json, "state"), "open") == 0)
@@ -195,30 +195,6 @@ static bool fiber_fn replied_again(struct http_request *req, struct db_scope *sc
     else
         reply_subscription(req, 200, scope, intent);
     return true;
-}
-
-static int get_choice(const json_t *body, const char *name, bool required, const char *one, const char *other, const char **ret,
-                      struct error *err)
-{
-    if (json_get_string(body, name, required, 1, 20, ret, err) < 0)
-        return -1;
-    if (*ret && strcmp(*ret, one) != 0 && strcmp(*ret, other) != 0) {
-        char field[64];
-        snprintf(field, sizeof(field), "/%s", name);
-        return error_set(err, ERROR_UNPROCESSABLE, "unknown_value", field, "%s is %s or %s.", name, one, other);
-    }
-    return 0;
-}
-
-static int order_from(const json_t *body, struct order *ret, struct error *err)
-{
-    ret->seats = 1;
-    ret->days_until_due = DAYS_UNTIL_DUE;
-    if (json_get_string(body, "plan", true, 1, 50, &ret->plan, err) < 0 ||
-        get_choice(body, "period", true, "month", "year", &ret->period, err) < 0 ||
-        json_get_string(body, "currency", true, 3, 3, &ret->currency, err) < 0)
-        return -1;
-    return json_get_int(body, "seats", false, 1, ORDER_SEATS_MAX, &ret->seats, err);
 }
 
 /* --- Checkout ------------------------------------------------------------------------------------------------------- */
@@ -291,36 +267,6 @@ static void checkout_get(struct http_request *req)
 
 /* --- By invoice, and quotes ----------------------------------------------------------------------------------------- */
 
-static int address_from(const json_t *body, const json_t **ret, struct error *err)
-{
-    const char *text = NULL, *country = NULL;
-    const json_t *address = json_object_get(body, "address");
-    if (!address)
-        return 0;
-    if (!json_is_object(address))
-        return error_set(err, ERROR_UNPROCESSABLE, "field_invalid", "/address", "address is an object.");
-    if (json_object_only(address, err, "line1", "line2", "city", "state", "postal_code", "country", NULL) < 0 ||
-        json_get_string(address, "line1", true, 1, NAME_MAX, &text, err) < 0 ||
-        json_get_string(address, "line2", false, 1, NAME_MAX, &text, err) < 0 || json_get_string(address, "city", false, 1, NAME_MAX, &text, err) < 0 ||
-        json_get_string(address, "state", false, 1, NAME_MAX, &text, err) < 0 ||
-        json_get_string(address, "postal_code", false, 1, 20, &text, err) < 0 || json_get_string(address, "country", true, 2, 2, &country, err) < 0) {
-        char inner[sizeof(err->field)];
-        memcpy(inner, err->field, sizeof(inner));
-        snprintf(err->field, sizeof(err->field), "/address%.200s", inner);
-        return -1;
-    }
-    *ret = address;
-    return 0;
-}
-
-static int invoice_terms_from(const json_t *body, struct order *order, struct error *err)
-{
-    if (json_get_string(body, "purchase_order", false, 1, ORDER_PURCHASE_MAX, &order->purchase_order, err) < 0 ||
-        json_get_int(body, "days_until_due", false, 1, ORDER_DAYS_MAX, &order->days_until_due, err) < 0)
-        return -1;
-    return address_from(body, &order->address, err);
-}
-
 static void fiber_fn buy_by_invoice(struct http_request *req, struct order *order)
 {
     struct error err = {0};
@@ -351,7 +297,7 @@ static void subscription_post(struct http_request *req)
     json_t *body;
     if (http_body_json(req, &body, &err) < 0 ||
         json_object_only(body, &err, "plan", "period", "currency", "seats", "purchase_order", "days_until_due", "address", NULL) < 0 ||
-        order_from(body, &order, &err) < 0 || invoice_terms_from(body, &order, &err) < 0)
+        order_from(body, &order, &err) < 0 || invoice_terms_from(http_arena(req), body, &order, &err) < 0)
         http_reply_error(req, &err);
     else
         buy_by_invoice(req, &order);
@@ -360,38 +306,16 @@ static void subscription_post(struct http_request *req)
 static void quote_acceptance(struct http_request *req)
 {
     struct error err = {0};
-    struct order order = {.days_until_due = DAYS_UNTIL_DUE};
+    struct order order = {0};
     json_t *body;
     if (path_uuid(req, "quote", "quote_not_found", &order.quote, &err) < 0 || http_body_json(req, &body, &err) < 0 ||
-        json_object_only(body, &err, "purchase_order", "address", NULL) < 0 || invoice_terms_from(body, &order, &err) < 0)
+        json_object_only(body, &err, "purchase_order", "address", NULL) < 0 || invoice_terms_from(http_arena(req), body, &order, &err) < 0)
         http_reply_error(req, &err);
     else
         buy_by_invoice(req, &order);
 }
 
 /* --- Changes -------------------------------------------------------------------------------------------------------- */
-
-static int change_from(const json_t *body, bool preview, struct change *ret, struct error *err)
-{
-    bool cancel = false;
-    *ret = (struct change){.seats = -1, .cancel = -1};
-    if ((preview ? json_object_only(body, err, "seats", "plan", "period", "proration_date", NULL)
-                 : json_object_only(body, err, "seats", "plan", "period", "proration_date", "cancel_at_period_end", NULL)) < 0 ||
-        json_get_int(body, "seats", false, 1, ORDER_SEATS_MAX, &ret->seats, err) < 0 ||
-        json_get_string(body, "plan", false, 1, 50, &ret->plan, err) < 0 ||
-        get_choice(body, "period", false, "month", "year", &ret->period, err) < 0 ||
-        json_get_int(body, "proration_date", false, 1, INT32_MAX, &ret->proration_date, err) < 0 ||
-        json_get_bool(body, "cancel_at_period_end", false, &cancel, err) < 0)
-        return -1;
-    bool terms = ret->seats >= 0 || ret->plan || ret->period;
-    if (json_object_get(body, "cancel_at_period_end"))
-        ret->cancel = cancel;
-    if (terms == (ret->cancel >= 0))
-        return error_set(err, ERROR_UNPROCESSABLE, "one_change", preview ? "/seats" : "/cancel_at_period_end",
-                         preview ? "Say what is to change: seats, plan or period."
-                                 : "Say either what is to change (seats, plan, period), or cancel_at_period_end.");
-    return 0;
-}
 
 static void subscription_patch(struct http_request *req)
 {
@@ -403,7 +327,7 @@ static void subscription_patch(struct http_request *req)
     json_t *body;
     const char *subscription, *intent;
     if (path_uuid(req, "subscription", "subscription_not_found", &subscription, &err) < 0 || http_body_json(req, &body, &err) < 0 ||
-        change_from(body, false, &change, &err) < 0 || key_from(req, &key, &err) < 0 || payer_scope(req, &scope, &err) < 0) {
+        change_from(http_arena(req), body, false, &change, &err) < 0 || key_from(req, &key, &err) < 0 || payer_scope(req, &scope, &err) < 0) {
         http_reply_error(req, &err);
         return;
     }
@@ -427,7 +351,7 @@ static void preview_post(struct http_request *req)
     json_t *body;
     const char *subscription;
     if (path_uuid(req, "subscription", "subscription_not_found", &subscription, &err) < 0 || http_body_json(req, &body, &err) < 0 ||
-        change_from(body, true, &change, &err) < 0 || payer_scope(req, &scope, &err) < 0 ||
+        change_from(http_arena(req), body, true, &change, &err) < 0 || payer_scope(req, &scope, &err) < 0 ||
         preview_change(&scope, subscription, &change, &shown, &err) < 0)
         http_reply_error(req, &err);
     else
@@ -439,9 +363,13 @@ static void preview_post(struct http_request *req)
 static int fiber_fn customer_of(struct db_scope *scope, const char **ret, struct error *err)
 {
     const struct db_result *res;
-    if (db_run(scope, sql_customer_show, NULL, &res, err) < 0)
+    if (db_run(scope, sql_customer_standing, NULL, &res, err) < 0)
         return -1;
-    if (db_is_null(res, 0, 0) || !stripe_configured())
+    bool none = db_rows(res) == 0 || db_is_null(res, 0, 0);
+    if (none && db_rows(res) && db_bool(res, 0, 1))
+        return error_set(err, ERROR_CONFLICT, "customer_gone", NULL,
+                         "The payment service keeps nothing of what was bought any more: ask who runs this service for the invoices.");
+    if (none || !stripe_configured())
         return error_set(err, ERROR_CONFLICT, "nothing_bought", NULL, "Nothing has been bought through Stripe yet.");
     *ret = db_string(res, 0, 0);
     return 0;

@@ -102,6 +102,15 @@ static const json_t *pending_of(const json_t *s, const json_t *item)
     return NULL;
 }
 
+/* Of its invoices. */
+static bool has_terms(const json_t *wanted, const json_t *s)
+{
+    const json_t *days = json_object_get(wanted, "days_until_due");
+    const json_t *fields = json_object_get(json_object_get(s, "invoice_settings"), "custom_fields");
+    const char *number = stripe_string(wanted, "purchase_order"), *has = stripe_string(json_array_get(fields, 0), "value");
+    return (!days || json_equal(days, json_object_get(s, "days_until_due"))) && (!number || (has && strcmp(number, has) == 0));
+}
+
 /* A change has no mark of its own: it was applied when the subscription is what it was to become, or will be that when it is paid. */
 static bool became(const struct taken *t, const json_t *s)
 {
@@ -111,7 +120,7 @@ static bool became(const struct taken *t, const json_t *s)
         return cancels;
     if (strcmp(t->kind, "resume") == 0)
         return !cancels;
-    return is_as_wanted(item, t->terms) || is_as_wanted(pending_of(s, item), t->terms);
+    return (is_as_wanted(item, t->terms) || is_as_wanted(pending_of(s, item), t->terms)) && has_terms(t->terms, s);
 }
 
 /* Stripe's word on what the intent made or changed. *ret NULL: it was not applied. */
@@ -233,7 +242,8 @@ static int fiber_fn find_out(struct arena *arena, const struct taken *t, const c
         if (look_up(arena, t, id, &found, err) < 0)
             return -1;
         if (!found)
-            *ret = (struct stripe_reply){.outcome = STRIPE_REFUSED, .code = "not_applied", .detail = "It was not applied.", .parameter = ""};
+            *ret = (struct stripe_reply){.outcome = STRIPE_REFUSED, .code = STRIPE_NOT_APPLIED, .parameter = "",
+                                         .detail = "The payment service did not get to it: nothing was changed or charged. It may be ordered again."};
     }
     if (found)
         *ret = (struct stripe_reply){.outcome = STRIPE_DONE, .object = found, .code = "", .detail = "", .parameter = ""};

@@ -58,6 +58,17 @@ int fiber_fn invoices_list(struct arena *arena, const char *customer, const char
     return stripe_error(&reply, err);
 }
 
+int fiber_fn invoices_overdue(struct arena *arena, const char *customer, bool *ret, struct error *err)
+{
+    struct stripe_reply reply;
+    const char *path = arena_printf(arena, "/v1/invoices?limit=1&status=open&customer=%s&due_date[lt]=%lld", stripe_escape(arena, customer),
+                                    (long long)(clock_wall_ms() / 1000));
+    stripe_call(arena, &(struct stripe_request){.method = "GET", .path = path}, &reply);
+    bool nobody = reply.outcome == STRIPE_MISSING || (reply.outcome == STRIPE_REFUSED && reply.status == 400); /* deleted there */
+    *ret = json_array_size(json_object_get(reply.object, "data")) > 0;
+    return reply.outcome == STRIPE_DONE || nobody ? 0 : stripe_error(&reply, err);
+}
+
 int fiber_fn invoices_portal(struct arena *arena, const char *customer, const char *return_url, struct text *ret, struct error *err)
 {
     struct stripe_reply reply;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "billing/billing_internal.h"
 #include "billing/billing_sql.h"
+#include "billing/invoices.h"
 #include "billing/sync.h"
 
 enum { FORM_MAX = STRIPE_FORM_MAX, FIRST_RETRY_S = 45 }; /* when the job has asked once more (intent_open) */
@@ -34,12 +35,24 @@ static int not_on_sale(struct error *err)
     return error_set(err, ERROR_CONFLICT, "not_on_sale", NULL, "Nothing is sold through Stripe on this server.");
 }
 
+/* Nothing more for who has let an invoice pass, of whichever subscription; Stripe alone knows. */
+static int fiber_fn need_no_debt(struct db_scope *scope, const json_t *checked, struct error *err)
+{
+    const char *customer = string(checked, "customer");
+    bool overdue = false;
+    if (!customer || !json_is_true(json_object_get(checked, "invoiced")))
+        return 0;
+    if (invoices_overdue(scope->arena, customer, &overdue, err) < 0)
+        return -1;
+    return overdue ? error_set(err, ERROR_CONFLICT, "invoice_overdue", NULL, "An invoice is overdue: pay it first, and then order more.") : 0;
+}
+
 static int fiber_fn check_order(struct db_scope *scope, const struct order *o, json_t **ret, struct error *err)
 {
     const char *const params[] = {o->plan, o->period, o->currency, arena_printf(scope->arena, "%lld", (long long)o->seats), o->quote};
     if (ask_json(scope, sql_order_check, params, ret, err) < 0)
         return -1;
-    return stripe_configured() ? 0 : not_on_sale(err);
+    return stripe_configured() ? need_no_debt(scope, *ret, err) : not_on_sale(err);
 }
 
 /* --- The customer --------------------------------------------------------------------------------------------------- */
@@ -92,6 +105,24 @@ static int not_yet(struct error *err, const char *code, const char *what)
 static int customer_pending(int rc, struct error *err)
 {
     return rc <= 0 ? rc : not_yet(err, "customer_pending", "it knows you as a customer");
+}
+
+/* Stripe reckons no tax for a customer of whom it knows no place. */
+static int fiber_fn need_address(struct db_scope *scope, const json_t *checked, const json_t *given, struct error *err)
+{
+    struct stripe_reply reply;
+    const char *customer = string(checked, "customer");
+    if (!billing_taxes() || given)
+        return 0;
+    if (customer) {
+        const char *path = arena_printf(scope->arena, "/v1/customers/%s", stripe_escape(scope->arena, customer));
+        stripe_call(scope->arena, &(struct stripe_request){.method = "GET", .path = path}, &reply);
+        if (reply.outcome != STRIPE_DONE)
+            return stripe_error(&reply, err);
+        if (string(json_object_get(reply.object, "address"), "country"))
+            return 0;
+    }
+    return error_set(err, ERROR_UNPROCESSABLE, "field_missing", "/address", "\"address\" is needed: taxes depend on it.");
 }
 
 /* --- Checkout ------------------------------------------------------------------------------------------------------- */
@@ -212,6 +243,14 @@ static void add_item(struct buffer *form, const json_t *checked)
     stripe_form_int(form, "items[0][quantity]", number(checked, "seats"));
 }
 
+static void add_purchase_order(struct buffer *form, const char *number)
+{
+    if (!number)
+        return;
+    stripe_form(form, "invoice_settings[custom_fields][0][name]", "Purchase order");
+    stripe_form(form, "invoice_settings[custom_fields][0][value]", number);
+}
+
 static int invoice_form(struct db_scope *scope, const struct order *order, const json_t *checked, const char *customer, struct intent *intent,
                         struct error *err)
 {
@@ -222,10 +261,7 @@ static int invoice_form(struct db_scope *scope, const struct order *order, const
     stripe_form(&form, "collection_method", "send_invoice");
     stripe_form_int(&form, "days_until_due", days ? days : order->days_until_due);
     add_item(&form, checked);
-    if (order->purchase_order) {
-        stripe_form(&form, "invoice_settings[custom_fields][0][name]", "Purchase order");
-        stripe_form(&form, "invoice_settings[custom_fields][0][value]", order->purchase_order);
-    }
+    add_purchase_order(&form, order->purchase_order);
     stripe_form(&form, "metadata[overread_tenant]", string(checked, "tenant"));
     stripe_form(&form, "metadata[overread_intent]", intent->id);
     if (billing_taxes())
@@ -239,10 +275,8 @@ int fiber_fn order_by_invoice(struct db_scope *scope, const struct order *order,
     json_t *checked, *object;
     struct intent intent;
     const char *customer, *open;
-    if (check_order(scope, order, &checked, err) < 0)
+    if (check_order(scope, order, &checked, err) < 0 || need_address(scope, checked, order->address, err) < 0)
         return -1;
-    if (strcmp(string(checked, "kind"), "organisation") != 0)
-        return error_set(err, ERROR_CONFLICT, "card_only", NULL, "Invoices are for organisations: pay by card.");
     json_t *terms = terms_of(scope->arena, checked);
     int rc = settle_open_checkout(scope, checked, NULL, &open, ret_id, err);
     if (rc == 0)
@@ -264,21 +298,41 @@ int fiber_fn order_by_invoice(struct db_scope *scope, const struct order *order,
 
 /* --- Changes -------------------------------------------------------------------------------------------------------- */
 
+static bool changes_items(const struct change *c)
+{
+    return c->seats >= 0 || c->plan || c->period;
+}
+
+static int fiber_fn ask_change(struct db_scope *scope, const char *subscription, const struct change *c, json_t **ret, struct error *err)
+{
+    const char *seats = c->seats >= 0 ? arena_printf(scope->arena, "%lld", (long long)c->seats) : NULL;
+    return ask_json(scope, sql_change_check, (const char *const[]){subscription, c->plan, c->period, seats}, ret, err);
+}
+
+/* Is what was fetched such that this may be asked for? */
+static int fiber_fn may_change(struct db_scope *scope, const json_t *checked, const struct change *c, struct error *err)
+{
+    if (c->seats >= 0 && c->seats != 1 && strcmp(string(checked, "kind"), "individual") == 0)
+        return error_set(err, ERROR_UNPROCESSABLE, "out_of_range", "/seats", "An individual has one.");
+    if ((c->purchase_order || c->days_until_due) && strcmp(string(checked, "collection"), "send_invoice") != 0)
+        return error_set(err, ERROR_CONFLICT, "not_by_invoice", c->purchase_order ? "/purchase_order" : "/days_until_due",
+                         "This subscription is paid by card.");
+    /* Else what was paid for from a moment on would be given back from an earlier one. */
+    if (c->proration_date && c->proration_date < number(checked, "changed"))
+        return error_set(err, ERROR_UNPROCESSABLE, "out_of_range", "/proration_date", "It has been changed since that preview: ask for another.");
+    return c->plan || c->period || c->seats > number(checked, "seats") ? need_no_debt(scope, checked, err) : 0;
+}
+
 /* What stands at Stripe now, and the price that it would change to. */
 static int fiber_fn check_change(struct db_scope *scope, const char *subscription, const struct change *c, json_t **ret, struct error *err)
 {
-    const char *const params[] = {subscription, c->plan, c->period};
-    if (ask_json(scope, sql_change_check, params, ret, err) < 0)
+    if (ask_change(scope, subscription, c, ret, err) < 0)
         return -1;
     if (!stripe_configured())
         return not_on_sale(err);
-    if (sync_subscription(scope->arena, string(*ret, "stripe"), NULL, "change", err) < 0)
+    if (sync_subscription(scope->arena, string(*ret, "stripe"), NULL, "change", err) < 0 || ask_change(scope, subscription, c, ret, err) < 0)
         return -1;
-    if (ask_json(scope, sql_change_check, params, ret, err) < 0)
-        return -1;
-    if (c->seats >= 0 && c->seats != 1 && strcmp(string(*ret, "kind"), "individual") == 0)
-        return error_set(err, ERROR_UNPROCESSABLE, "out_of_range", "/seats", "An individual has one.");
-    return 0;
+    return may_change(scope, *ret, c, err);
 }
 
 static void add_items(struct buffer *form, const char *prefix, const json_t *checked, const struct change *c)
@@ -292,19 +346,24 @@ static void add_items(struct buffer *form, const char *prefix, const json_t *che
 }
 
 /* More, or something else: paid for at once, or it does not happen. Fewer: a credit on the next invoice. */
-static int items_form(struct db_scope *scope, const json_t *checked, const struct change *c, struct intent *intent, struct error *err)
+static int change_form(struct db_scope *scope, const json_t *checked, const struct change *c, struct intent *intent, struct error *err)
 {
     struct buffer form;
     bool fewer = c->seats >= 0 && c->seats < number(checked, "seats") && !c->plan && !c->period;
     bool by_card = strcmp(string(checked, "collection"), "charge_automatically") == 0;
     bool trial = strcmp(string(checked, "status"), "trialing") == 0;
     buffer_init(&form, FORM_MAX);
-    add_items(&form, "items", checked, c);
-    stripe_form(&form, "proration_behavior", fewer || trial ? "create_prorations" : "always_invoice");
-    if (!fewer && by_card && !trial)
-        stripe_form(&form, "payment_behavior", "pending_if_incomplete");
+    if (changes_items(c)) {
+        add_items(&form, "items", checked, c);
+        stripe_form(&form, "proration_behavior", fewer || trial ? "create_prorations" : "always_invoice");
+        if (!fewer && by_card && !trial)
+            stripe_form(&form, "payment_behavior", "pending_if_incomplete");
+    }
     if (c->proration_date)
         stripe_form_int(&form, "proration_date", c->proration_date);
+    if (c->days_until_due)
+        stripe_form_int(&form, "days_until_due", c->days_until_due);
+    add_purchase_order(&form, c->purchase_order);
     return stripe_form_end(scope->arena, &form, &intent->body, err);
 }
 
@@ -324,19 +383,26 @@ static bool changes_something(const json_t *checked, const struct change *c)
 {
     if (c->cancel >= 0)
         return json_is_true(json_object_get(checked, "cancels")) != (c->cancel == 1);
-    return c->plan || c->period || (c->seats >= 0 && c->seats != number(checked, "seats"));
+    const char *had = string(checked, "purchase_order");
+    return c->plan || c->period || (c->seats >= 0 && c->seats != number(checked, "seats")) ||
+           (c->purchase_order && !(had && strcmp(had, c->purchase_order) == 0)) ||
+           (c->days_until_due && c->days_until_due != number(checked, "days_until_due"));
 }
 
 static void change_terms(struct arena *arena, const json_t *checked, const struct change *c, struct intent *intent)
 {
     intent->terms = json_object();
     arena_defer(arena, billing_release, intent->terms);
-    if (c->cancel < 0) /* also of another plan: the request says how many of it */
+    if (changes_items(c)) /* also of another plan: the request says how many of it */
         intent->seats_after = c->seats >= 0 ? c->seats : number(checked, "seats");
     if (c->seats >= 0)
         json_object_set_new(intent->terms, "seats", json_integer(c->seats));
     if (c->plan || c->period)
         json_object_set(intent->terms, "price", json_object_get(checked, "price"));
+    if (c->purchase_order)
+        json_object_set_new(intent->terms, "purchase_order", json_string(c->purchase_order));
+    if (c->days_until_due)
+        json_object_set_new(intent->terms, "days_until_due", json_integer(c->days_until_due));
 }
 
 int fiber_fn change_subscription(struct db_scope *scope, const char *subscription, const struct change *change, const struct intent_key *key,
@@ -355,7 +421,7 @@ int fiber_fn change_subscription(struct db_scope *scope, const char *subscriptio
                  arena_printf(scope->arena, "/v1/subscriptions/%s", stripe_escape(scope->arena, stripe)));
     intent.subscription = stripe;
     change_terms(scope->arena, checked, change, &intent);
-    int rc = change->cancel >= 0 ? cancel_form(scope, checked, change->cancel, &intent, err) : items_form(scope, checked, change, &intent, err);
+    int rc = change->cancel >= 0 ? cancel_form(scope, checked, change->cancel, &intent, err) : change_form(scope, checked, change, &intent, err);
     if (rc < 0)
         return -1;
     *ret_id = arena_strdup(scope->arena, intent.id);

@@ -4,7 +4,7 @@
 
 #include "billing/intents.h"
 
-enum { ORDER_SEATS_MAX = 100000, ORDER_DAYS_MAX = 365, ORDER_PURCHASE_MAX = 40 };
+enum { ORDER_SEATS_MAX = 100000, ORDER_PURCHASE_MAX = 140, ORDER_PREVIEW_S = 3600 };
 
 /* A plan, or a quote; with a card (checkout), or by invoice. */
 struct order {
@@ -32,7 +32,9 @@ struct change {
     int64_t seats;                  /* -1: as they are */
     const char *plan, *period;      /* NULL: as it is */
     int cancel;                     /* 1: at the period's end; 0: not any more; -1: as it is */
-    int64_t proration_date;         /* as a preview said it; 0: now */
+    int64_t proration_date;         /* as a preview said it, ORDER_PREVIEW_S ago at most; 0: now */
+    const char *purchase_order;     /* on its invoices from now on; NULL: as it is */
+    int64_t days_until_due;         /* of its invoices; 0: as it is */
 };
 /* Of a subscription of ours, fetched first: what stands at Stripe counts. *ret_id: the intent's; NULL: nothing was to change. */
 int fiber_fn change_subscription(struct db_scope *scope, const char *subscription, const struct change *change, const struct intent_key *key,

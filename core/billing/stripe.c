@@ -208,6 +208,44 @@ void stripe_call(struct arena *arena, const struct stripe_request *request, stru
     }
 }
 
+static bool ends_with(const char *s, const char *end)
+{
+    size_t len = strlen(s), n = strlen(end);
+    return len >= n && strcmp(s + len - n, end) == 0;
+}
+
+/* Our member that became Stripe's parameter; NULL: none did, or it is not known. */
+static const char *field_of(const char *parameter)
+{
+    static const struct {
+        const char *begins, *ends, *field;
+    } known[] = {
+        {"", "[quantity]", "/seats"},
+        {"", "[price]", "/plan"},
+        {"currency", "", "/currency"},
+        {"days_until_due", "", "/days_until_due"},
+        {"", "proration_date", "/proration_date"},
+        {"", "[proration_date]", "/proration_date"},
+        {"invoice_settings[custom_fields]", "", "/purchase_order"},
+        {"address[line1]", "", "/address/line1"},
+        {"address[line2]", "", "/address/line2"},
+        {"address[city]", "", "/address/city"},
+        {"address[state]", "", "/address/state"},
+        {"address[postal_code]", "", "/address/postal_code"},
+        {"address[country]", "", "/address/country"},
+        {"address", "", "/address"},
+        {"automatic_tax", "", "/address"}, /* what taxes want is where the customer is */
+        {"cancel_at", "", "/cancel_at_period_end"},
+        {"success_url", "", "/success_path"},
+        {"cancel_url", "", "/cancel_path"},
+        {"return_url", "", "/return_path"},
+    };
+    for (size_t i = 0; parameter && i < sizeof(known) / sizeof(*known); i++)
+        if (strncmp(parameter, known[i].begins, strlen(known[i].begins)) == 0 && ends_with(parameter, known[i].ends))
+            return known[i].field;
+    return NULL;
+}
+
 int stripe_error(const struct stripe_reply *reply, struct error *err)
 {
     if (reply->outcome == STRIPE_MISSING)
@@ -216,7 +254,10 @@ int stripe_error(const struct stripe_reply *reply, struct error *err)
         return error_set(err, ERROR_UNAVAILABLE, "billing_misconfigured", NULL, "The payment service does not accept this server's key.");
     if (reply->outcome == STRIPE_UNKNOWN)
         return error_set(err, ERROR_UNAVAILABLE, "billing_away", NULL, "The payment service cannot be reached; try again in a minute.");
+    if (reply->code && strcmp(reply->code, STRIPE_NOT_APPLIED) == 0) /* our words, of a request whose answer never came */
+        return error_set(err, ERROR_UNPROCESSABLE, "billing_refused", NULL, "%s", reply->detail);
     if (reply->status == 402)
         return error_set(err, ERROR_PAYMENT, "payment_failed", NULL, "The payment failed: %s", reply->detail);
-    return error_set(err, ERROR_UNPROCESSABLE, "billing_refused", NULL, "The payment service refused: %s", reply->detail);
+    return error_set(err, ERROR_UNPROCESSABLE, "billing_refused", field_of(reply->parameter), "The payment service refused: %s",
+                     reply->detail);
 }

@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 #define STRIPE_VERSION "2026-10-28.endive"
+#define STRIPE_NOT_APPLIED "not_applied" /* a code of ours: its answer was lost, and a look shows that it changed nothing */
 enum { STRIPE_FORM_MAX = 32768, STRIPE_ID_MAX = 255 };
 
 /* Is what the configuration says of Stripe good? True also when it says nothing. */
@@ -49,7 +50,8 @@ struct stripe_reply {
  * wrong is an outcome. */
 void fiber_fn stripe_call(struct arena *arena, const struct stripe_request *request, struct stripe_reply *ret);
 
-/* As an error for a client: 402 payment_failed, 422 billing_refused, 404, or 503 billing_away. */
+/* As an error for a client: 402 payment_failed, 422 billing_refused with the field that became Stripe's parameter, 404, or 503
+ * billing_away. */
 int stripe_error(const struct stripe_reply *reply, struct error *err);
 
 /* Members of an answer; NULL and 0 for what is not there or of another type. */

@@ -688,11 +688,11 @@ def test_a_change_that_is_worth_nothing_and_one_that_is_a_credit_charge_nothing(
 
 
 def test_a_preview_is_what_the_change_costs(market):
+    market.stripe.store.clock.move(market.stripe.now() - 100 * 86400)
     bought = by_card(market)
     market.stripe.advance(days=100)
     market.told(*market.stripe.events())
-    preview = market.boss.post(f"/v1/billing/subscriptions/{bought['id']}/preview", json={
-        "seats": 5, "proration_date": market.stripe.now()}).json()
+    preview = market.boss.post(f"/v1/billing/subscriptions/{bought['id']}/preview", json={"seats": 5}).json()
     reply = market.boss.patch(f"/v1/billing/subscriptions/{bought['id']}", json={"seats": 5, "proration_date": preview["proration_date"]})
     assert reply.status_code == 200, reply.text
     assert market.stripe.charges()[-1]["amount"] == preview["amount_due"] > 0

@@ -27,6 +27,7 @@ NO_TENANT = {
     "personal_data": "says which tables name people; no policy",
     "personal_exports": "of a person; no policy",
     "erasures": "the ledger; no policy",
+    "trial_uses": "hashes of who has had a trial; no policy",
     "plans": "what is sold, the same for all; no policy",
     "plan_prices": "of plans; no policy",
     "stripe_events": "what Stripe told, before anybody knows of whom; no policy",

@@ -13,7 +13,7 @@ PLANS = [
     {"id": "all-one", "title": "Everything", "audience": "individual", "modalities": None, "trial_days": 0,
      "prices": [("month", "gbp", 2900), ("year", "gbp", 29000)]},
     {"id": "trust-seat", "title": "A seat", "audience": "organisation", "modalities": None, "trial_days": 0,
-     "prices": [("year", "gbp", 12000), ("month", "gbp", 1200), ("year", "eur", 14000)]},
+     "prices": [("year", "gbp", 12000), ("month", "gbp", 1200), ("year", "eur", 14000), ("year", "jpy", 20000)]},
     {"id": "trust-breast", "title": "A seat for breast", "audience": "organisation", "modalities": ["breast_mammo"], "trial_days": 0,
      "prices": [("year", "gbp", 3000)]},
     {"id": "trust-prostate", "title": "A seat for prostate", "audience": "organisation", "modalities": ["prostate_mri"], "trial_days": 0,

@@ -52,7 +52,7 @@ def forget_billing(pg):
     """The stand-in forgets between tests; so must the database."""
     pg.query("DELETE FROM jobs WHERE kind IN ('stripe_event', 'stripe_sync', 'billing_intent', 'billing_end');"
              "TRUNCATE billing_intents, checkouts, quotes, subscriptions, stripe_events, stripe_locks, stripe_cursor, stripe_positions,"
-             " disputes, plan_prices, plans;"
+             " disputes, plan_prices, plans, trial_uses;"
              "UPDATE billing_accounts SET customer = NULL, currency = NULL, trial_used_at = NULL;"
              "DELETE FROM entitlements e WHERE NOT EXISTS (SELECT FROM grants g WHERE g.tenant_id = e.tenant_id AND g.grant_id = e.source)")
 

@@ -299,6 +299,45 @@ static void what_stripe_said_becomes_an_answer_of_ours(void **state)
     }
 }
 
+static void what_stripe_refuses_is_named_as_we_call_it(void **state)
+{
+    static const char *const known[][2] = {
+        {"items[0][quantity]", "/seats"},
+        {"line_items[0][quantity]", "/seats"},
+        {"subscription_details[items][0][quantity]", "/seats"},
+        {"items[0][price]", "/plan"},
+        {"currency", "/currency"},
+        {"days_until_due", "/days_until_due"},
+        {"proration_date", "/proration_date"},
+        {"subscription_details[proration_date]", "/proration_date"},
+        {"invoice_settings[custom_fields][0][value]", "/purchase_order"},
+        {"address[country]", "/address/country"},
+        {"address", "/address"},
+        {"automatic_tax", "/address"},
+        {"cancel_at", "/cancel_at_period_end"},
+        {"cancel_at_period_end", "/cancel_at_period_end"},
+        {"success_url", "/success_path"},
+        {"customer", ""},
+        {"items[0][id]", ""},
+        {"", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+        struct error err = {0};
+        stripe_error(&(struct stripe_reply){.outcome = STRIPE_REFUSED, .status = 400, .detail = "No.", .parameter = known[i][0]}, &err);
+        assert_string_equal(err.field, known[i][1]);
+    }
+}
+
+static void what_was_never_got_to_says_that_nothing_was_charged(void **state)
+{
+    struct error err = {0};
+    (void)state;
+    stripe_error(&(struct stripe_reply){.outcome = STRIPE_REFUSED, .code = STRIPE_NOT_APPLIED, .detail = "Nothing was charged."}, &err);
+    assert_int_equal(err.kind, ERROR_UNPROCESSABLE);
+    assert_string_equal(err.detail, "Nothing was charged.");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +356,8 @@ int main(void)
         cmocka_unit_test(a_key_is_a_secret_or_restricted_one),
         cmocka_unit_test(the_mode_is_in_the_key),
         cmocka_unit_test(what_stripe_said_becomes_an_answer_of_ours),
+        cmocka_unit_test(what_stripe_refuses_is_named_as_we_call_it),
+        cmocka_unit_test(what_was_never_got_to_says_that_nothing_was_charged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
