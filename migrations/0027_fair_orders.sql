@@ -55,13 +55,15 @@ CREATE TRIGGER trial_goes_along AFTER UPDATE OF email ON people FOR EACH ROW
 
 SELECT trial_remember(a.tenant_id, a.trial_used_at) FROM billing_accounts a WHERE a.trial_used_at IS NOT NULL;
 
--- Has who orders (or who made the organisation) had a trial elsewhere, or is a page open where one begins?
+-- Has who orders (or who made the organisation) had a trial elsewhere, or is a page open, or paid and not fetched yet, where one begins?
 CREATE FUNCTION trial_had(t tenants) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT FROM people p JOIN trial_uses u ON u.audience = t.kind AND u.key_hash IN (trial_key(p.email), trial_key(p.person_id::text))
                    WHERE p.person_id IN (current_person(), organisation_maker(t.tenant_id)))
         OR EXISTS (SELECT FROM checkouts c JOIN billing_intents i ON i.tenant_id = c.tenant_id AND i.intent_id = c.checkout_id
                    JOIN tenants o ON o.tenant_id = c.tenant_id AND o.kind = t.kind
-                   WHERE c.state = 'open' AND c.tenant_id <> t.tenant_id AND i.body LIKE '%[trial_period_days]=%'
+                   WHERE (c.state = 'open' OR (c.state = 'complete' AND c.created_at > now() - interval '2 days'
+                                               AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.stripe_id = c.subscription)))
+                     AND c.tenant_id <> t.tenant_id AND i.body LIKE '%[trial_period_days]=%'
                      AND i.person_id IN (current_person(), organisation_maker(t.tenant_id))) $$;
 
 -- Who owes ---------------------------------------------------------------------------------------------------------------
