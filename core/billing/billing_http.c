@@ -390,6 +390,29 @@ static void portal_post(struct http_request *req)
         http_reply_json(req, 201, shown);
 }
 
+/* Where invoices go, and what stands on them: for who does not go to Stripe's page for it. */
+static void customer_patch(struct http_request *req)
+{
+    struct error err = {0};
+    struct db_scope scope;
+    struct customer_change change;
+    struct text shown;
+    json_t *body;
+    const char *customer, *intent;
+    if (http_body_json(req, &body, &err) < 0 || customer_change_from(http_arena(req), body, &change, &err) < 0 ||
+        payer_scope(req, &scope, &err) < 0 || customer_of(&scope, &customer, &err) < 0) {
+        http_reply_error(req, &err);
+        return;
+    }
+    int rc = change_customer(&scope, customer, &change, &intent, &shown, &err);
+    if (rc < 0)
+        http_reply_error(req, &err);
+    else if (rc > 0)
+        reply_under_way(req, &scope, intent);
+    else
+        http_reply_json(req, 200, shown);
+}
+
 static void invoices_get(struct http_request *req)
 {
     struct error err = {0};
@@ -484,6 +507,7 @@ const struct http_route billing_routes[] = {
     {"GET", "/v1/billing/quotes", "administrator", 0, quote_list},
     {"POST", "/v1/billing/quotes/{quote}/acceptance", "administrator", BODY_MAX, quote_acceptance},
     {"POST", "/v1/billing/portal", PAYERS, BODY_MAX, portal_post},
+    {"PATCH", "/v1/billing/customer", PAYERS, BODY_MAX, customer_patch},
     {"GET", "/v1/billing/invoices", PAYERS, 0, invoices_get},
     {"GET", "/v1/billing/requests/{request}", PAYERS, 0, intent_get},
     {"POST", "/v1/stripe/webhook", NULL, WEBHOOK_BODY_MAX, webhook_post},

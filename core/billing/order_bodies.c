@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "billing/billing_internal.h"
+#include "identity/email.h"
 
 enum { DAYS_UNTIL_DUE = 30, LINE_MAX = 200 };
 
@@ -151,4 +152,15 @@ int change_from(struct arena *arena, const json_t *body, bool preview, struct ch
     if (json_object_get(body, "cancel_at_period_end"))
         ret->cancel = cancel;
     return one_change(body, ret, preview, err);
+}
+
+int customer_change_from(struct arena *arena, const json_t *body, struct customer_change *ret, struct error *err)
+{
+    *ret = (struct customer_change){0};
+    if (json_object_only(body, err, "email", "address", NULL) < 0 || json_get_string(body, "email", false, 1, EMAIL_MAX, &ret->email, err) < 0 ||
+        (ret->email && email_normal(arena, ret->email, &ret->email, "/email", err) < 0) || address_from(body, &ret->address, err) < 0)
+        return -1;
+    if (!ret->email && !ret->address)
+        return error_set(err, ERROR_UNPROCESSABLE, "field_missing", "/email", "Say what is to change: email or address.");
+    return 0;
 }

@@ -10,5 +10,7 @@ int order_from(const json_t *body, struct order *ret, struct error *err);
 int invoice_terms_from(struct arena *arena, const json_t *body, struct order *order, struct error *err);
 /* preview: of what is only looked at, which takes less. */
 int change_from(struct arena *arena, const json_t *body, bool preview, struct change *ret, struct error *err);
+/* email, address: at least one. */
+int customer_change_from(struct arena *arena, const json_t *body, struct customer_change *ret, struct error *err);
 
 #endif

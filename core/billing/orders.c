@@ -125,6 +125,33 @@ static int fiber_fn need_address(struct db_scope *scope, const json_t *checked, 
     return error_set(err, ERROR_UNPROCESSABLE, "field_missing", "/address", "\"address\" is needed: taxes depend on it.");
 }
 
+int fiber_fn change_customer(struct db_scope *scope, const char *customer, const struct customer_change *change, const char **ret_id,
+                             struct text *ret, struct error *err)
+{
+    static const char *const same[] = {"line1", "line2", "city", "state", "postal_code", "country"};
+    struct intent intent;
+    struct buffer form;
+    json_t *object;
+    intent_begin(&intent, "customer_change", arena_printf(scope->arena, "/v1/customers/%s", stripe_escape(scope->arena, customer)));
+    buffer_init(&form, FORM_MAX);
+    stripe_form(&form, "email", change->email);
+    add_address(&form, change->address);
+    if (stripe_form_end(scope->arena, &form, &intent.body, err) < 0)
+        return -1;
+    *ret_id = arena_strdup(scope->arena, intent.id);
+    int rc = intent_run(scope, &intent, NULL, &object, err);
+    if (rc != 0)
+        return rc;
+    const json_t *has = json_object_get(object, "address");
+    json_t *address = json_is_object(has) ? json_object() : json_null();
+    for (size_t i = 0; json_is_object(address) && i < sizeof(same) / sizeof(*same); i++)
+        json_object_set_new(address, same[i], json_pack("s?", string(has, same[i])));
+    json_t *shown = json_pack("{s:s?,s:s?,s:o}", "name", string(object, "name"), "email", string(object, "email"), "address", address);
+    *ret = json_render(scope->arena, shown);
+    json_decref(shown);
+    return 0;
+}
+
 /* --- Checkout ------------------------------------------------------------------------------------------------------- */
 
 static json_t *terms_of(struct arena *arena, const json_t *checked)

@@ -28,6 +28,14 @@ int fiber_fn order_checkout(struct db_scope *scope, const struct order *order, c
 int fiber_fn order_by_invoice(struct db_scope *scope, const struct order *order, const struct intent_key *key, const char **ret_id,
                               struct error *err);
 
+struct customer_change {
+    const char *email; /* where invoices go; NULL: as it is */
+    const json_t *address;
+};
+/* What stands on its invoices from now on. *ret: {name, email, address} as Stripe has them; else as order_checkout. */
+int fiber_fn change_customer(struct db_scope *scope, const char *customer, const struct customer_change *change, const char **ret_id,
+                             struct text *ret, struct error *err);
+
 struct change {
     int64_t seats;                  /* -1: as they are */
     const char *plan, *period;      /* NULL: as it is */

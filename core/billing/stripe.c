@@ -234,6 +234,7 @@ static const char *field_of(const char *parameter)
         {"address[postal_code]", "", "/address/postal_code"},
         {"address[country]", "", "/address/country"},
         {"address", "", "/address"},
+        {"email", "", "/email"},
         {"automatic_tax", "", "/address"}, /* what taxes want is where the customer is */
         {"cancel_at", "", "/cancel_at_period_end"},
         {"success_url", "", "/success_path"},

@@ -265,6 +265,15 @@ def test_two_open_pages_of_one_maker_begin_one_trial(trial_seats):
     assert [one.get(f"/v1/billing/subscriptions/{which}").json()["status"] for one, which in zip(made, shown)] == ["trialing", "active"]
 
 
+def test_a_trial_that_is_paid_for_and_not_fetched_yet_counts(trial_seats):
+    first, second = organisations(trial_seats, 2)
+    page = trial_seats.checkout(first, "trust-seat", "year", seats=2).json()["id"]
+    trial_seats.stripe.complete_checkout(trial_seats.session_of(page))
+    trial_seats.stripe.faults.add("GET", r"/v1/subscriptions/", "bad_gateway", times=3)
+    assert first.get(f"/v1/billing/checkout/{page}").json()["state"] == "complete"
+    assert trial_seats.pay(second, plan="trust-seat", period="year", seats=2)["status"] == "active"
+
+
 def test_by_invoice_there_is_no_trial(trial_seats):
     assert trial_seats.by_invoice(trial_seats.boss, 2).json()["status"] == "active"
 
@@ -401,6 +410,37 @@ def test_who_pays_by_card_has_no_invoices_to_write_on(market):
     assert_problem(market.boss.patch(path_of(bought), json={"days_until_due": 14}), 409, "not_by_invoice", "/days_until_due")
 
 
+def test_invoices_go_to_another_address_from_now_on(market):
+    boss = market.boss
+    assert_problem(boss.patch("/v1/billing/customer", json={"email": "a@example.org"}), 409, "nothing_bought")
+    bought = market.by_invoice(boss, 3).json()
+    place = {"line1": "2 Street", "line2": "Finance", "city": "York", "postal_code": "YO1 1AA", "country": "GB"}
+    reply = boss.patch("/v1/billing/customer", json={"email": "Invoices@Trust.EXAMPLE.org", "address": place})
+    assert reply.status_code == 200, reply.text
+    assert reply.json()["email"] == "Invoices@trust.example.org" and reply.json()["address"] == {**place, "state": None}
+    assert boss.patch(path_of(bought), json={"seats": 5}).status_code == 200
+    invoice = market.stripe.all("invoice")[0]
+    assert (invoice["customer_email"], invoice["customer_address"]["city"]) == ("Invoices@trust.example.org", "York")
+    assert boss.patch("/v1/billing/customer", json={"email": "b@example.org"}).json()["address"]["city"] == "York"
+
+
+@pytest.mark.parametrize("body, code, field", [
+    ({}, "field_missing", "/email"), ({"email": "nobody"}, "bad_email", "/email"), ({"email": 1}, "field_invalid", "/email"),
+    ({"address": {"line1": "1 Road", "country": "gb"}}, "field_invalid", "/address/country"),
+    ({"address": {"country": "GB"}}, "field_missing", "/address/line1"), ({"name": "Another"}, "field_unknown", "/name")])
+def test_a_bad_address_of_invoices_names_the_field(market, body, code, field):
+    assert_problem(market.boss.patch("/v1/billing/customer", json=body), 422, code, field)
+    assert not market.stripe.record.requests
+
+
+def test_an_address_whose_answer_is_lost_is_found_out(market):
+    bought = market.by_invoice(market.boss, 3).json()
+    customer = market.stripe.get(bought["stripe"])["customer"]
+    market.stripe.faults.add("POST", f"/v1/customers/{customer}$", "applied_cut", times=3)
+    intent = look(market.boss, market.boss.patch("/v1/billing/customer", json={"email": "b@example.org"}))
+    assert settle(market, intent["id"]) == "done" and market.stripe.get(customer)["email"] == "b@example.org"
+
+
 # --- Words that help -------------------------------------------------------------------------------------------------------
 
 def test_an_order_that_came_to_nothing_says_that_nothing_was_charged(market):
@@ -428,12 +468,12 @@ def test_a_customer_that_stripe_has_deleted_is_not_one_who_never_bought(market, 
 def test_the_price_of_a_quote_is_good_until_its_day(market):
     quoted = market.server.cli_json("quote", "create", "--tenant", market.boss.slug, "--plan", "trust-seat", "--period", "year", "--currency",
                                     "gbp", "--seats", "5", "--amount", "9900", "--days-until-due", "90")["quote"]
-    accept = lambda: market.boss.post(f"/v1/billing/quotes/{quoted}/acceptance", json={"address": {"line1": "1 Road", "country": "GB"}})
+    accept = {"url": f"/v1/billing/quotes/{quoted}/acceptance", "json": {"address": {"line1": "1 Road", "country": "GB"}}}
     market.pg.query("UPDATE quotes SET valid_until = now() - interval '1 second' WHERE quote_id = %s", (quoted,))
-    assert_problem(accept(), 410, "quote_expired")
+    assert_problem(market.boss.post(**accept), 410, "quote_expired")
     assert not market.stripe.record.requests
     market.pg.query("UPDATE quotes SET valid_until = now() + interval '1 hour' WHERE quote_id = %s", (quoted,))
-    assert accept().json()["days_until_due"] == 90  # more than a payer may choose
+    assert market.boss.post(**accept).json()["days_until_due"] == 90  # more than a payer may choose
 
 
 def test_a_sixth_organisation_is_the_operators_to_make(market):
@@ -443,7 +483,8 @@ def test_a_sixth_organisation_is_the_operators_to_make(market):
 
 @pytest.mark.parametrize("method, path", [
     ("POST", "/v1/billing/checkout"), ("POST", "/v1/billing/subscriptions"), ("PATCH", "/v1/billing/subscriptions/{id}"),
-    ("POST", "/v1/billing/subscriptions/{id}/preview"), ("POST", "/v1/billing/quotes/{id}/acceptance"), ("POST", "/v1/billing/portal")])
+    ("POST", "/v1/billing/subscriptions/{id}/preview"), ("POST", "/v1/billing/quotes/{id}/acceptance"), ("POST", "/v1/billing/portal"),
+    ("PATCH", "/v1/billing/customer")])
 def test_a_body_that_is_too_large_is_a_413(market, method, path):
     big = {"plan": "x" * 9000}
     assert_problem(market.boss.request(method, path.replace("{id}", "018f0000-0000-7000-8000-000000000000"), json=big), 413)

@@ -43,6 +43,7 @@ BODIES = {
     "POST /v1/billing/checkout": {"plan": "{plan}", "period": "year", "currency": "gbp"},
     "POST /v1/billing/subscriptions": {"plan": "{plan}", "period": "year", "currency": "gbp"},
     "PATCH /v1/billing/subscriptions/{subscription}": {"seats": 3},
+    "PATCH /v1/billing/customer": {"email": "invoices@example.org"},
     "POST /v1/billing/subscriptions/{subscription}/preview": {"seats": 3},
     "POST /v1/scim/v2/Users": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "{unique}@example.org"},
     "PUT /v1/scim/v2/Users/{user}": {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "{unique}@example.org"},
