@@ -283,8 +283,7 @@ static int fiber_fn run_again(struct job *job, struct error *err)
     bool done = reply.outcome == STRIPE_DONE;
     const char *subscription = taken.subscription ? taken.subscription : strcmp(taken.kind, "subscribe") == 0 ? stripe_string(reply.object, "id") : NULL;
     /* Who reads that it is done finds it counted; what cannot be fetched now, a job of its own fetches: this one ends with the intent. */
-    if (done && subscription && sync_subscription(arena, subscription, NULL, id, err) < 0 &&
-        db_run(&nobody, sql_stripe_sync_queue, (const char *const[]){subscription, "0"}, NULL, err) < 0)
+    if (done && subscription && sync_or_queue(arena, subscription, id, err) < 0)
         return -1;
     return resolve(arena, tenant, id, done ? "done" : "failed", reply.object, done ? NULL : &reply, heard, err);
 }

@@ -319,7 +319,7 @@ int fiber_fn order_by_invoice(struct db_scope *scope, const struct order *order,
     rc = intent_run(scope, &intent, key, &object, err);
     struct error late; /* its event brings it all the same */
     if (rc == 0)
-        sync_subscription(scope->arena, string(object, "id"), NULL, intent.id, &late);
+        sync_or_queue(scope->arena, string(object, "id"), intent.id, &late);
     return rc;
 }
 
@@ -454,7 +454,7 @@ int fiber_fn change_subscription(struct db_scope *scope, const char *subscriptio
     *ret_id = arena_strdup(scope->arena, intent.id);
     rc = intent_run(scope, &intent, key, &object, err);
     if (rc <= 0) /* what was refused may have left something behind, too: an invoice, a pending update */
-        sync_subscription(scope->arena, stripe, NULL, intent.id, &late);
+        sync_or_queue(scope->arena, stripe, intent.id, &late);
     return rc;
 }
 

@@ -75,6 +75,15 @@ int fiber_fn sync_subscription(struct arena *arena, const char *stripe_id, const
     return fetch_and_keep(arena, stripe_id, since, cause, &fetched, err);
 }
 
+int fiber_fn sync_or_queue(struct arena *arena, const char *stripe_id, const char *cause, struct error *err)
+{
+    struct db_scope scope = nobody(arena);
+    struct error late;
+    if (sync_subscription(arena, stripe_id, NULL, cause, &late) == 0)
+        return 0;
+    return db_run(&scope, sql_stripe_sync_queue, (const char *const[]){stripe_id, "0"}, NULL, err);
+}
+
 static int fiber_fn sync_customers(struct arena *arena, const char *customer, const char *since, const char *cause, struct error *err)
 {
     struct db_scope scope = nobody(arena);

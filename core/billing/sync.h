@@ -10,6 +10,9 @@
  * "sync_busy" (another fetches it; waits some seconds for that first), "billing_away", or what subscription_store refuses. */
 int fiber_fn sync_subscription(struct arena *arena, const char *stripe_id, const char *since, const char *cause, struct error *err);
 
+/* For what Stripe has done for us: fetched now, or else by a job, soon. -1: not even that could be written down. */
+int fiber_fn sync_or_queue(struct arena *arena, const char *stripe_id, const char *cause, struct error *err);
+
 /* A checkout session as Stripe has it now: settles ours, and fetches the subscription that came of it. *ret: its state, "open",
  * "complete" or "expired". */
 int fiber_fn sync_checkout(struct arena *arena, const char *session, const char *cause, const char **ret, struct error *err);

@@ -669,6 +669,17 @@ def test_seats_bought_in_the_portal_behind_a_lost_answer_are_there(market):
     assert_same(market)
 
 
+def test_a_change_that_cannot_be_fetched_after_it_was_made_is_fetched_by_a_job(market):
+    """Nothing else brings it: its event is not told here."""
+    bought = by_card(market)
+    fault = market.stripe.faults.add("GET", r"/v1/subscriptions/sub_", "bad_gateway", times=3, skip=1)
+    ask_for(market, bought, 8)
+    assert fault.times == 0
+    market.idle()
+    assert market.boss.get("/v1/tenant").json()["seats"]["bought"] == 8
+    assert_same(market)
+
+
 def test_seats_whose_giving_back_fails_are_there_again(market):
     bought = by_card(market)
     arm(market, Change, "declined")
