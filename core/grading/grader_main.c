@@ -9,7 +9,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,37 +125,6 @@ static void log_frame(void *context, struct text line)
         add_frame(g, FRAME_LOG, g->running, line);
 }
 
-/* --- Memory of parsed JSON
- * ----------------------------------------------------------------------------------------------------- */
-
-#define JSON_BLOCK ((size_t)256 * 1024)
-
-/* A call's trees go all at once when it ends, so most of them are cut from one block. */
-static struct {
-    _Alignas(max_align_t) char p[JSON_BLOCK];
-    size_t used;
-    json_malloc_t others; /* where what does not fit comes from */
-    json_free_t others_end;
-} json_block;
-
-static void *json_cut(size_t size)
-{
-    size_t whole = (size + sizeof(max_align_t) - 1) / sizeof(max_align_t) * sizeof(max_align_t);
-
-    if (size > JSON_BLOCK || whole > JSON_BLOCK - json_block.used)
-        return json_block.others(size);
-    json_block.used += whole;
-    return json_block.p + json_block.used - whole;
-}
-
-static void json_drop(void *p)
-{
-    uintptr_t at = (uintptr_t)p, block = (uintptr_t)json_block.p;
-
-    if (at < block || at >= block + JSON_BLOCK)
-        json_block.others_end(p);
-}
-
 /* --- Start
  * ------------------------------------------------------------------------------------------------------ */
 
@@ -256,10 +224,6 @@ static void start(struct grader *g, bool explain, size_t *at)
     why = sandbox_filter_strict();
     if (why)
         fail(g, why);
-    if (!GRADER_SANITIZED) { /* which would not see into the block */
-        json_get_alloc_funcs(&json_block.others, &json_block.others_end);
-        json_set_alloc_funcs(json_cut, json_drop);
-    }
     add_frame(g, FRAME_READY, 0, (struct text){.p = "", .len = 0});
     flush(g);
 }
@@ -316,7 +280,6 @@ static void serve_one(struct grader *g, const struct frame *frame)
     atomic_store(&g->page->started_ns, now);
     atomic_store(&g->page->running, frame->id);
     allow_time(g, now);
-    json_block.used = 0;
     host_run(g->host, g->plugin, request.op, &input, &g->result);
     atomic_store(&g->page->running, 0);
     allow_time(g, clock_monotonic_ns()); /* what follows is no call, and must not end by what one left over */

@@ -30,12 +30,22 @@
 
 /* A bump arena over one reservation. What a call has touched is zeroed before the next, so that alloc can
  * promise zeroes without paying for the whole reservation. */
+/* A case has many readers, and a regrade takes one read of it after another: its config and truth need not be parsed for each. The
+ * tree is of exactly this text, so that a grade is what it would be without; 128 of at most 4 KiB take 8 MiB at most. */
+enum { KEPT = 128, KEPT_TEXT_MAX = 4096, KEPT_SAMPLES = 16 };
+struct kept {
+    char *text;
+    size_t len;
+    json_t *tree; /* NULL: nothing is kept here */
+};
+
 struct host {
     const struct host_rules *rules;
     char *base;
     size_t cap, used;
     struct overread_host face;
-    json_t *kept; /* host_parse's tree */
+    json_t *parsed; /* host_parse's tree */
+    struct kept kept[KEPT];
     char why[256];
 };
 
@@ -55,10 +65,19 @@ struct host *host_create(const struct host_rules *rules)
     return host;
 }
 
+static void forget(struct kept *kept)
+{
+    json_decref(kept->tree);
+    mem_free(kept->text);
+    *kept = (struct kept){0};
+}
+
 struct host *host_destroy(struct host *host)
 {
     if (host) {
-        json_decref(host->kept);
+        json_decref(host->parsed);
+        for (size_t i = 0; i < KEPT; i++)
+            forget(&host->kept[i]);
         ASAN_UNPOISON_MEMORY_REGION(host->base, host->cap);
         munmap(host->base, host->cap);
         mem_free(host);
@@ -206,14 +225,47 @@ static bool convert(struct host *host, json_t *json, unsigned depth, overread_va
     }
 }
 
+static json_t *load(struct text json, json_error_t *error)
+{
+    return json_loadb(json.p ? json.p : "", json.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, error);
+}
+
+static struct kept *place_of(struct host *host, struct text json)
+{
+    size_t place = json.len, step = json.len / KEPT_SAMPLES + 1;
+
+    for (size_t i = 0; i < json.len; i += step)
+        place = place * 31 + (unsigned char)json.p[i];
+    return &host->kept[place % KEPT];
+}
+
+/* A reference to the tree of a text that is likely to come again. */
+static json_t *load_or_find(struct host *host, struct text json, json_error_t *error)
+{
+    if (json.len > KEPT_TEXT_MAX)
+        return load(json, error);
+    struct kept *kept = place_of(host, json);
+
+    if (!kept->tree || kept->len != json.len || memcmp(kept->text, json.p, json.len) != 0) {
+        json_t *tree = load(json, error);
+
+        if (!tree)
+            return NULL;
+        forget(kept);
+        *kept = (struct kept){.text = mem_alloc(json.len + 1), .len = json.len, .tree = tree};
+        memcpy(kept->text, json.p, json.len);
+    }
+    return json_incref(kept->tree);
+}
+
 /* *ret_tree holds the strings; the caller drops it after the plugin's result has been read. */
-static const overread_value *parse(struct host *host, struct text json, json_t **ret_tree,
+static const overread_value *parse(struct host *host, struct text json, bool again, json_t **ret_tree,
                                    const char **ret_why)
 {
     json_error_t error;
     overread_value *value = host_alloc(host, sizeof(*value));
 
-    *ret_tree = json_loadb(json.p ? json.p : "", json.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL, &error);
+    *ret_tree = again ? load_or_find(host, json, &error) : load(json, &error);
     if (!*ret_tree) {
         snprintf(host->why, sizeof(host->why), "%s", error.text);
         *ret_why = host->why;
@@ -228,9 +280,9 @@ static const overread_value *parse(struct host *host, struct text json, json_t *
 
 const overread_value *host_parse(struct host *host, struct text json, const char **ret_why)
 {
-    json_decref(host->kept);
+    json_decref(host->parsed);
     host_reset(host);
-    return parse(host, json, &host->kept, ret_why);
+    return parse(host, json, false, &host->parsed, ret_why);
 }
 
 /* --- Plugin
@@ -352,8 +404,8 @@ static void call(struct host *host, const overread_plugin *plugin, enum host_op 
         conclude(result, HOST_BUG, "the plugin returned a status that it may not return");
 }
 
-/* Part of the input, or NULL when this call has none. False when it cannot be read. */
-static bool take_part(struct host *host, const char *name, bool wanted, struct text json, json_t **ret_tree,
+/* Part of the input, or NULL when this call has none. again: it is likely to come again. False when it cannot be read. */
+static bool take_part(struct host *host, const char *name, bool wanted, bool again, struct text json, json_t **ret_tree,
                       const overread_value **ret, struct host_result *result)
 {
     const char *why = NULL;
@@ -362,7 +414,7 @@ static bool take_part(struct host *host, const char *name, bool wanted, struct t
     *ret = NULL;
     if (!wanted)
         return true;
-    *ret = parse(host, json, ret_tree, &why);
+    *ret = parse(host, json, again, ret_tree, &why);
     if (*ret)
         return true;
     if (why == out_of_memory) {
@@ -385,9 +437,9 @@ void host_run(struct host *host, const overread_plugin *plugin, enum host_op op,
     result->correct = false;
     result->points_milli = result->max_points_milli = 0;
     result->pointer[0] = '\0';
-    if (take_part(host, "config", true, input->config, &config, &parsed.config, result) &&
-        take_part(host, "truth", op != HOST_CHECK_ANSWER, input->truth, &truth, &parsed.truth, result) &&
-        take_part(host, "answer", op != HOST_CHECK_TRUTH, input->answer, &answer, &parsed.answer, result)) {
+    if (take_part(host, "config", true, true, input->config, &config, &parsed.config, result) &&
+        take_part(host, "truth", op != HOST_CHECK_ANSWER, true, input->truth, &truth, &parsed.truth, result) &&
+        take_part(host, "answer", op != HOST_CHECK_TRUTH, false, input->answer, &answer, &parsed.answer, result)) {
         if (parsed.config->type == OVERREAD_OBJECT)
             call(host, plugin, op, &parsed, result);
         else

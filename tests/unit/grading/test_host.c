@@ -158,6 +158,25 @@ static void a_grade_does_not_depend_on_key_order_rounding_mode_or_locale(void **
     host_result_finish(&second);
 }
 
+/* More of them than a host keeps, alike but for a byte, and each again and again. */
+static void each_grade_is_by_its_own_config_and_truth_however_often_they_come(void **state)
+{
+    char config[80], truth[80], wanted[80];
+
+    for (unsigned n = 0; n < 4000; n++) {
+        const unsigned i = n * 7 % 500 / (n % 3 + 1), k = n % 2 ? i : i / 100;
+
+        snprintf(config, sizeof(config), "{\"a\":\"%03u\",\"text\":\"text %03u.\"}", n % 5, k);
+        snprintf(truth, sizeof(truth), "{\"rule\":\"rule %03u.\",\"b\":[%u]}", i, n % 3);
+        struct host_result result = run(*state, config, truth, "{}");
+
+        assert_int_equal(result.status, HOST_OK);
+        snprintf(wanted, sizeof(wanted), "\"text\":\"text %03u.\",\"rule\":\"rule %03u.\"", k, i);
+        assert_non_null(strstr(result.text.p, wanted));
+        host_result_finish(&result);
+    }
+}
+
 static void memory_from_alloc_is_zeroed_though_an_earlier_call_used_it(void **state)
 {
     /* "arena" takes all and gives NO_MEMORY; echo relies on zeroes in what it gets afterwards. */
@@ -337,6 +356,7 @@ int main(void)
         cmocka_unit_test(deep_and_malformed_and_duplicate_input_is_refused),
         cmocka_unit_test(input_beyond_the_arena_is_refused),
         cmocka_unit_test(a_grade_does_not_depend_on_key_order_rounding_mode_or_locale),
+        cmocka_unit_test(each_grade_is_by_its_own_config_and_truth_however_often_they_come),
         cmocka_unit_test(memory_from_alloc_is_zeroed_though_an_earlier_call_used_it),
         cmocka_unit_test(bad_input_is_told_from_a_bug_of_the_plugin),
         cmocka_unit_test(numbers_are_written_digit_by_digit),

@@ -50,9 +50,9 @@ static enum overread_status echo(const overread_host *host, const overread_input
     finding->points_milli = (int32_t)(number(input->answer, "points") * 1000);
     finding->max_points_milli = 2000;
     finding->code = "echo";
-    finding->text = word(input->answer, "text", "An answer without a text.");
+    finding->text = word(input->answer, "text", word(input->config, "text", "An answer without a text."));
     finding->answer_pointer = get(input->answer, "text") ? "/text" : NULL;
-    finding->rule = "Trial, rule 1";
+    finding->rule = word(input->truth, "rule", "Trial, rule 1");
     metrics[0] =
         (overread_metric){.name = "points", .value_micro = finding->points_milli * 1000, .defined = 1};
     metrics[1] = (overread_metric){.name = "distance_mm", .reason = "nothing was marked"};
