@@ -76,7 +76,7 @@ static const struct key keys[] = {
     KEY(stripe_webhook_secret, KIND_SECRET, "", 0, 0, "whsec_..., of Stripe's webhook endpoint; two, with a comma between, while it is changed"),
     KEY(stripe_tax, KIND_SWITCH, "on", 0, 0, "Stripe computes taxes (automatic_tax)"),
     KEY(invoice_days_max, KIND_NUMBER, "30", 1, 365, "days that who buys by invoice may take to pay; an operator's quote may give more"),
-    KEY(fetch_loopback, KIND_SWITCH, "off", 0, 0, "other services may be on this machine; for tests"),
+    KEY(fetch_loopback, KIND_SWITCH, "off", 0, 0, "sign-on services and webhooks may be on this machine, by http; to try things"),
     KEY(log_level, KIND_LEVEL, "info", 0, 0, "debug, info, warning or error"),
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))

@@ -41,7 +41,7 @@ struct config {
     const char *stripe_webhook_secret; /* whsec_...; two, with a comma, while one replaces the other */
     bool stripe_tax;            /* Stripe computes taxes */
     int invoice_days_max;       /* days until an invoice is due that a payer may choose: 30 */
-    bool fetch_loopback;        /* off; requests to others may go to this machine, and there by http: for tests */
+    bool fetch_loopback;        /* off; requests to others may go to this machine, and there by http: to try things */
     const char *log_level;
 };
 

@@ -1,6 +1,6 @@
 """Random lives of a trust and a trainee: in the end we hold what Stripe holds, and nobody has paid twice.
 
-OVERREAD_MODEL_RUNS: how many, by default few; OVERREAD_MODEL_SEED: of the first. A failure tells its seed and all its steps.
+OVERREAD_MODEL_RUNS: how many, by default few, and 500 with OVERREAD_THOROUGH (ops/test --thorough); OVERREAD_MODEL_SEED: of the first. A failure tells its seed and all its steps.
 OVERREAD_MODEL_REPORT: a file that gets a line of JSON for each, with what it has seen."""
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from faults.billing_model import PEOPLE, Model
 
-RUNS = int(os.environ.get("OVERREAD_MODEL_RUNS") or 6)
+RUNS = int(os.environ.get("OVERREAD_MODEL_RUNS") or (500 if os.environ.get("OVERREAD_THOROUGH") else 6))
 FIRST = int(os.environ.get("OVERREAD_MODEL_SEED") or 1)
 STEPS = 18
 

@@ -1,5 +1,8 @@
 """The fixtures of tests/api and tests/faults. Each folder's conftest takes them in, so each has a cluster and a
 server of its own."""
+import os
+from pathlib import Path
+
 import pytest
 
 from support import cases as case_folders
@@ -9,6 +12,8 @@ from support.people import Tenant
 from support.server import Server
 
 DEMO_SEED, DEMO_COUNT = 7, 6
+# Half of what making and importing cases takes is DCMTK's reading of all there is, at each start of a tool of its.
+os.environ.setdefault("DCMDICTPATH", str(Path(__file__).with_name("dicom.dic")))
 
 
 @pytest.fixture(scope="session")
