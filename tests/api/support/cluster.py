@@ -1,9 +1,11 @@
 """A private PostgreSQL cluster for one test session, shaped like the one ops/up makes."""
 import os
 import pwd
+import select
 import shutil
 import subprocess
 import tempfile
+import threading
 from pathlib import Path
 
 import psycopg2
@@ -41,6 +43,10 @@ class Line:
             cursor.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
 
+    def has_ended(self):
+        """Has a statement found out, or has the server said good-bye since?"""
+        return self._connection.closed or bool(select.select([self._connection], [], [], 0)[0])
+
     def close(self):
         self._connection.close()
 
@@ -50,6 +56,7 @@ class Cluster:
 
     def __init__(self):
         self.servers = set()  # those that run on it, and were ready
+        self._lines = threading.local()
         # PostgreSQL refuses to run as root, and a socket's path must be short.
         self.owner = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         self.folder = Path(tempfile.mkdtemp(prefix="overread-pg-", dir="/tmp"))
@@ -83,12 +90,21 @@ class Cluster:
         return connection
 
     def query(self, sql, parameters=None, **who):
-        """All rows of one statement, [] when it has none."""
+        """All rows of one statement, [] when it has none. As superuser in the common database over a connection that each thread
+        keeps: a new one costs PostgreSQL a process, and tests look again and again."""
+        if not who:
+            return self._line().query(sql, parameters)
         line = Line(self, **who)
         try:
             return line.query(sql, parameters)
         finally:
             line.close()
+
+    def _line(self):
+        line = getattr(self._lines, "line", None)
+        if line is None or line.has_ended():
+            self._lines.line = line = Line(self)
+        return line
 
     def create_database(self, name):
         """Roles once, and an empty database of that name whose owner is overread_owner."""
