@@ -27,44 +27,58 @@ static json_t *whole_manifest(struct conformance *c)
 /* --- Where a pointer of the hints leads
  * ------------------------------------------------------------------------------ */
 
-static json_t *dereferenced(json_t *schema, json_t *root)
+enum { DEEPEST = 64 };
+
+/* What "$ref" stands for; NULL: there is none. */
+static json_t *referred(json_t *schema, json_t *root)
 {
     static const char definitions[] = "#/$defs/";
-    const int deepest = 32; /* the manifest's reader has refused circles */
+    const char *ref = json_string_value(json_object_get(schema, "$ref"));
 
-    for (int i = 0; i < deepest; i++) {
-        const char *ref = json_string_value(json_object_get(schema, "$ref"));
-
-        if (!ref || strncmp(ref, definitions, strlen(definitions)) != 0)
-            break;
-        schema = json_object_get(json_object_get(root, "$defs"), ref + strlen(definitions));
-    }
-    return schema;
+    if (!ref)
+        return NULL;
+    if (strncmp(ref, definitions, strlen(definitions)) != 0)
+        return root;
+    return json_object_get(json_object_get(root, "$defs"), ref + strlen(definitions));
 }
 
 static json_t *step(json_t *schema, const char *token, size_t len)
 {
-    json_t *properties = json_object_get(schema, "properties"), *each = json_object_get(schema, "items");
+    static const char *const each[] = {"items", "additionalProperties"};
+    json_t *properties = json_object_get(schema, "properties"), *first = json_object_iter_value(json_object_iter(properties));
 
     if (len != 1 || *token != '*')
         return json_object_getn(properties, token, len);
-    if (!json_is_object(each))
-        each = json_object_get(schema, "additionalProperties");
-    return json_is_object(each) ? each : json_object_iter_value(json_object_iter(properties));
+    for (size_t i = 0; i < sizeof(each) / sizeof(*each); i++)
+        if (json_is_object(json_object_get(schema, each[i])))
+            return json_object_get(schema, each[i]);
+    return first ? first : json_array_get(json_object_get(schema, "prefixItems"), 0);
 }
 
-/* The schema of what `pointer` stands for, "*" being each item or member; NULL: of nothing. */
+/* The schema of what `pointer` stands for, "*" being each item or member, by whatever branch leads there; NULL: of nothing. */
+static json_t *follow(json_t *schema, json_t *root, const char *pointer, int depth)
+{
+    static const char *const branches[] = {"allOf", "anyOf", "oneOf"};
+    json_t *target = referred(schema, root), *found = NULL, *one;
+    size_t len = *pointer == '/' ? strcspn(pointer + 1, "/") : 0, i;
+
+    if (!schema || depth > DEEPEST || (*pointer && *pointer != '/'))
+        return NULL;
+    if (!*pointer)
+        return target ? follow(target, root, pointer, depth + 1) : schema;
+    found = follow(step(schema, pointer + 1, len), root, pointer + 1 + len, depth + 1);
+    if (!found && target)
+        found = follow(target, root, pointer, depth + 1);
+    for (size_t k = 0; !found && k < sizeof(branches) / sizeof(*branches); k++)
+        json_array_foreach(json_object_get(schema, branches[k]), i, one)
+            if (!found)
+                found = follow(one, root, pointer, depth + 1);
+    return found;
+}
+
 static json_t *lead(json_t *root, const char *pointer)
 {
-    json_t *at = dereferenced(root, root);
-
-    while (at && *pointer == '/') {
-        size_t len = strcspn(++pointer, "/");
-
-        at = dereferenced(step(at, pointer, len), root);
-        pointer += len;
-    }
-    return *pointer ? NULL : at;
+    return follow(root, root, pointer, 0);
 }
 
 /* --- ui
@@ -88,7 +102,7 @@ static void look_at_groups(struct conformance *c, json_t *groups, json_t *answer
             {
                 const char *name = json_string_value(member);
 
-                if (of && !(name && json_object_get(json_object_get(of, "properties"), name)))
+                if (of && !(name && lead(answer, arena_printf(c->arena, "%s/%s", pointer, name))))
                     conformance_fail(c, "/ui/groups: what \"%s\" leads to has no member \"%s\"", pointer,
                                      name ? name : "");
             }

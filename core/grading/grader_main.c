@@ -271,6 +271,7 @@ static void serve_one(struct grader *g, const struct frame *frame)
         _exit(1);
     if (g->out.len > REPLIES_MAX || (g->out.len > 0 && now - g->out_since > REPLIES_NS))
         flush(g);
+    now = clock_monotonic_ns(); /* what it took to flush is not the call's */
     if (g->out.len == 0)
         g->out_since = now;
     struct host_input input = {.config = request.config, .truth = request.truth, .answer = request.answer};
@@ -281,8 +282,8 @@ static void serve_one(struct grader *g, const struct frame *frame)
     atomic_store(&g->page->running, frame->id);
     allow_time(g, now);
     host_run(g->host, g->plugin, request.op, &input, &g->result);
-    atomic_store(&g->page->running, 0);
     allow_time(g, clock_monotonic_ns()); /* what follows is no call, and must not end by what one left over */
+    atomic_store(&g->page->running, 0);
     reply(g, frame->id);
 }
 

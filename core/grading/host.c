@@ -31,8 +31,8 @@
 /* A bump arena over one reservation. What a call has touched is zeroed before the next, so that alloc can
  * promise zeroes without paying for the whole reservation. */
 /* A case has many readers, and a regrade takes one read of it after another: its config and truth need not be parsed for each. The
- * tree is of exactly this text, so that a grade is what it would be without; 128 of at most 4 KiB take 8 MiB at most. */
-enum { KEPT = 128, KEPT_TEXT_MAX = 4096, KEPT_SAMPLES = 16 };
+ * tree is of exactly this text, so that a grade is what it would be without. Trees take up to 80 times their text: 10 MiB in all. */
+enum { KEPT = 128, KEPT_TEXT_MAX = 1024, KEPT_SAMPLES = 16 };
 struct kept {
     char *text;
     size_t len;

@@ -287,6 +287,18 @@ def test_a_manifest_whose_names_lead_nowhere_fails(scaffold, check_name, old, ne
     assert failed(outcomes) == {check_name} and words in outcomes[check_name][1], outcomes
 
 
+def test_what_a_reference_or_a_branch_leads_to_is_found_by_the_hints(scaffold):
+    path = scaffold / "manifest.json"
+    manifest = json.loads(path.read_text())
+    answer = manifest["schemas"]["answer"]
+    answer["$defs"] = {"spot": answer["properties"].pop("mark"), "more": {"properties": {"mark": {"$ref": "#/$defs/spot"}}}}
+    answer["properties"]["mark"] = True
+    answer["allOf"] = [{"anyOf": [{"$ref": "#/$defs/more"}]}]
+    manifest["ui"]["widgets"]["/mark/*"] = "x-column-or-row"
+    path.write_text(json.dumps(manifest))
+    assert not failed(check(compile_plugin(scaffold)))
+
+
 def test_a_crash_fails_its_check_alone_and_leaves_the_input_to_try(scaffold, tmp_path):
     library = broken(scaffold, "truncations")
     result = overread("plugin", "check", library, "--seed", 5)
