@@ -161,6 +161,13 @@ static enum overread_status check_finding(const overread_host *host, const struc
     enum overread_status status = check_places(host, config, finding, "views", "/position", problem);
     if (status != OVERREAD_OK)
         return status;
+    if (finding->birads == 3 && config->setting == SETTING_SCREENING && !config->recalls_3)
+        return check_refuse_item(host, problem, "findings", index, "/birads",
+                                 "At screening a finding is benign (2) or needs work-up (0; 4 or 5 where its "
+                                 "outcome is known, with "
+                                 "recall): category 3 is for after the diagnostic work-up. Or say in the "
+                                 "config what holds: setting "
+                                 "diagnostic, or the recall rule birads_0_3_4_5.");
     if (finding->birads == 6 && !finding->malignant)
         return check_refuse_item(host, problem, "findings", index, "/birads",
                                  "BI-RADS 6 is known malignancy, but the finding is not malignant.");

@@ -118,6 +118,24 @@ static void findings_of_the_truth_have_names_and_places_of_their_own(void **stat
              "/findings/0/views/CC/position", "50.0 mm outside");
 }
 
+#define SETTING(setting, rule)                                                                               \
+    "{\"views\":{\"L\":{\"CC\":" VIEW "}},\"match\":{\"mode\":\"distance\",\"distance_mm\":15},"             \
+    "\"recall_rule\":\"" rule "\"" setting "}"
+#define BENIGN_3(recall)                                                                                     \
+    TRUTH("false", recall, "{\"L\":{\"birads\":3}}", FINDING("A", "L", "3", "false", "[60,90]"))
+
+static void a_screening_truth_holds_no_category_3_unless_the_programme_recalls_it(void **state)
+{
+    (void)state;
+    bench_check(HOST_CHECK_TRUTH, SETTING(",\"setting\":\"screening\"", "birads_0_4_5"), BENIGN_3("false"),
+                "/findings/0/birads", "needs work-up (0");
+    bench_check(HOST_CHECK_TRUTH, SETTING(",\"setting\":\"screening\"", "birads_0_3_4_5"), BENIGN_3("true"),
+                NULL, NULL);
+    bench_check(HOST_CHECK_TRUTH, SETTING(",\"setting\":\"diagnostic\"", "birads_0_4_5"), BENIGN_3("false"),
+                NULL, NULL);
+    bench_check(HOST_CHECK_TRUTH, SETTING("", "birads_0_4_5"), BENIGN_3("false"), NULL, NULL);
+}
+
 static void pixels_must_be_square(void **state)
 {
     (void)state;
@@ -136,6 +154,7 @@ int main(void)
         cmocka_unit_test(a_breast_must_have_the_category_of_its_most_abnormal_finding),
         cmocka_unit_test(recall_and_malignancy_must_follow),
         cmocka_unit_test(findings_of_the_truth_have_names_and_places_of_their_own),
+        cmocka_unit_test(a_screening_truth_holds_no_category_3_unless_the_programme_recalls_it),
         cmocka_unit_test(pixels_must_be_square),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);

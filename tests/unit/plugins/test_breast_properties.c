@@ -90,6 +90,15 @@ static int worst_of(const json_t *findings, const char *side)
     return worst;
 }
 
+/* Category 3 follows a work-up, so that a screening truth holds none, unless 3 is recalled too. */
+static void fit_to_setting(json_t *finding, const json_t *config, bool recalls_3)
+{
+    const char *setting = json_string_value(json_object_get(config, "setting"));
+    if (setting && strcmp(setting, "screening") == 0 && !recalls_3 &&
+        json_integer_value(json_object_get(finding, "birads")) == 3)
+        json_object_set_new(finding, "birads", json_integer(0));
+}
+
 static json_t *random_truth(const json_t *config)
 {
     json_t *findings = json_array(), *breasts = json_object();
@@ -97,6 +106,7 @@ static json_t *random_truth(const json_t *config)
     bool recalls_3 = strcmp(json_string_value(json_object_get(config, "recall_rule")), "birads_0_3_4_5") == 0;
     for (int count = below(FINDINGS_MAX), i = 0; i < count; i++) {
         json_t *finding = random_finding(i);
+        fit_to_setting(finding, config, recalls_3);
         malignant |= json_is_true(json_object_get(finding, "malignant"));
         json_array_append_new(findings, finding);
     }
