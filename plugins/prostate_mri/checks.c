@@ -183,20 +183,6 @@ static const char *category_objection(const struct lesion_model *lesion)
     return NULL;
 }
 
-/* The ISUP grade group of a Gleason score; -1 when it is none. */
-static int grade_group(const char *gleason)
-{
-    int first = gleason[0] - '0', second = gleason[0] && gleason[1] ? gleason[2] - '0' : -1;
-    int sum = first + second;
-    if (first < 0 || second < 0 || first > 5 || second > 5 || (sum > 0 && (first == 0 || second == 0)))
-        return -1;
-    if (sum <= 6)
-        return sum > 0;
-    if (sum == 7)
-        return first <= 3 ? 2 : 3;
-    return sum == 8 ? 4 : 5;
-}
-
 static const char *histology_objection(const struct lesion_model *lesion)
 {
     if (lesion->without_histology && (lesion->isup != MODEL_UNKNOWN || lesion->gleason))
@@ -204,7 +190,7 @@ static const char *histology_objection(const struct lesion_model *lesion)
                "lesion is taken for.";
     if (!lesion->gleason)
         return NULL;
-    int group = grade_group(lesion->gleason);
+    int group = model_grade_group(lesion->gleason);
     if (group < 0)
         return "That is no Gleason score.";
     if (lesion->isup != MODEL_UNKNOWN && lesion->isup != group)
@@ -214,35 +200,41 @@ static const char *histology_objection(const struct lesion_model *lesion)
 }
 
 /* The ellipsoid has the second moments of a delineation, whose greatest dimension differs somewhat: by a
- * factor of 0.74 to 1.28 in the 459 lesions of PI-CAI. */
+ * factor of 0.74 to 1.28 in the 459 lesions of PI-CAI. PI-RADS measures on axial images, so a lesion that is
+ * longest from head to foot may be stated as small as it is across. */
 static const char *size_objection(const struct finding_model *common)
 {
     struct finding_model body = *common;
     body.size = MODEL_UNKNOWN;
     int64_t longest = model_greatest_dimension(&body);
+    int64_t left = ellipsoid_extent(&common->body, 0), behind = ellipsoid_extent(&common->body, 1);
+    int64_t across = 2 * (left < behind ? left : behind);
     const int64_t slack = 2 * GEOMETRY_MM;
     if (common->size == MODEL_UNKNOWN ||
-        (3 * (common->size + slack) >= 2 * longest && 2 * (common->size - slack) <= 3 * longest))
+        (3 * (common->size + slack) >= 2 * across && 2 * (common->size - slack) <= 3 * longest))
         return NULL;
-    return "The size does not fit the ellipsoid: it may be from two thirds to one and a half of its longest "
-           "diameter, and 2 mm beyond.";
+    return "The size does not fit the ellipsoid: it may be from two thirds of its shorter axial diameter to "
+           "one "
+           "and a half of its longest diameter, and 2 mm beyond.";
 }
 
-/* Extension by histology does not say that MRI shows it, so 4 may stand beside it. Without a stated size the
- * ellipsoid speaks, and may fall short of the delineation by a fifth. */
+/* The scores are the expert's, on the image; size and extension may be the pathologist's, who measures
+ * otherwise. So only what is far from 15 mm contradicts, and extension beside a 4 does not. Without a stated
+ * size the ellipsoid speaks, and may fall short of the delineation by a fifth. */
 static const char *score_objection(const struct finding_model *common)
 {
+    const int64_t far_below = 10 * GEOMETRY_MM, far_above = 20 * GEOMETRY_MM;
     int64_t size = model_greatest_dimension(common);
     bool stated = common->size != MODEL_UNKNOWN, invasive = common->epe == 1 || common->svi == 1;
-    bool small = !invasive && (stated ? size < MODEL_LARGE : size * 6 < MODEL_LARGE * 5);
+    bool small = !invasive && (stated ? size < far_below : size * 6 < far_below * 5);
     int score;
-    if (!common->has_scores || !pirads_score_against_size(common->basis, common->scores, small,
-                                                          stated && size >= MODEL_LARGE, &score))
+    if (!common->has_scores ||
+        !pirads_score_against_size(common->basis, common->scores, small, stated && size > far_above, &score))
         return NULL;
     return score == 5
                ? "A score of 5 needs 15 mm or more, or definite extraprostatic extension or seminal vesicle "
-                 "invasion."
-               : "A lesion of 15 mm or more does not score 4 but 5.";
+                 "invasion; below 10 mm without either it is none."
+               : "A lesion of 15 mm or more scores 5; above 20 mm a 4 cannot stand.";
 }
 
 static enum overread_status check_lesion(const overread_host *host, const struct config_model *config,
@@ -308,11 +300,12 @@ static enum overread_status check_names(const overread_host *host, const struct 
     return OVERREAD_OK;
 }
 
-/* What the case's management must not contradict: its own categories. */
+/* What the case's management must not contradict: its own categories. A case without lesions and without a
+ * category of its own may have been aimed at what nobody delineated. */
 static const char *management_objection(const struct truth_model *truth)
 {
-    int management = truth->facts.management, highest = 0;
-    bool unrated = false;
+    int management = truth->facts.management, highest = truth->facts.category;
+    bool unrated = highest == 0 && truth->count == 0;
     if (management == MODEL_UNKNOWN)
         return NULL;
     for (int i = 0; i < truth->count; i++) {
@@ -321,8 +314,7 @@ static const char *management_objection(const struct truth_model *truth)
         if (category > highest)
             highest = category;
     }
-    if (management == MANAGEMENT_NO_BIOPSY && truth->facts.cspca &&
-        (highest >= 4 || truth->facts.category >= 4))
+    if (management == MANAGEMENT_NO_BIOPSY && truth->facts.cspca && highest >= 4)
         return "A case with clinically significant cancer and PI-RADS 4 or 5 is not left without a biopsy.";
     if (model_targets(management) && highest < 3 && !unrated)
         return "A targeted biopsy needs a lesion of PI-RADS 3 or more to aim at.";

@@ -8,6 +8,7 @@ enum { NEAR_DEFAULT_MM = 10, GLAND_MARGIN_DEFAULT_MM = 10, FALSE_POSITIVES_DEFAU
  * cannot overflow the arithmetic of the grade. */
 #define NUMBER_LIMIT INT64_C(1000000000000)
 #define LENGTH_LIMIT (1000 * GEOMETRY_MM)
+#define SIZE_STEP (GEOMETRY_MM / 10)
 #define SEMI_AXIS_MIN (GEOMETRY_MM / 2)
 #define SEMI_AXIS_MAX (100 * GEOMETRY_MM)
 
@@ -93,6 +94,8 @@ static bool read_common(const overread_value *object, uint32_t index, struct fin
     if (!fixed_member(object, "pirads", 1, 5, &category) ||
         !fixed_member(object, "size_mm", GEOMETRY_MM, LENGTH_LIMIT, &ret->size))
         return false;
+    if (ret->size != MODEL_UNKNOWN) /* as precise as it is shown: what reads 15.0 mm is 15 mm */
+        ret->size = (int64_t)fixed_divide(ret->size, SIZE_STEP) * SIZE_STEP;
     ret->category = (int)category;
     ret->epe = value_truth(value_member(object, "epe"));
     ret->svi = value_truth(value_member(object, "svi"));
@@ -257,6 +260,19 @@ static bool is_significant(const struct lesion_model *lesion, const struct confi
            (lesion->volume > half_millilitre || lesion->common.epe == 1);
 }
 
+int model_grade_group(const char *gleason)
+{
+    int first = gleason[0] - '0', second = gleason[0] && gleason[1] ? gleason[2] - '0' : -1;
+    int sum = first + second;
+    if (first < 0 || second < 0 || first > 5 || second > 5 || (sum > 0 && (first == 0 || second == 0)))
+        return MODEL_UNKNOWN;
+    if (sum <= 6)
+        return sum > 0;
+    if (sum == 7)
+        return first <= 3 ? 2 : 3;
+    return sum == 8 ? 4 : 5;
+}
+
 static bool read_lesion(const overread_value *value, uint32_t index, const struct config_model *config,
                         struct lesion_model *ret)
 {
@@ -286,6 +302,8 @@ static bool read_lesion(const overread_value *value, uint32_t index, const struc
     if (common->category == 0 && scores)
         common->category = pirads_category(common->basis, common->scores).category;
     ret->isup = (int)isup;
+    if (ret->isup == MODEL_UNKNOWN && ret->gleason && !ret->without_histology)
+        ret->isup = model_grade_group(ret->gleason);
     if (ret->volume == MODEL_UNKNOWN)
         ret->volume = ellipsoid_volume_microlitres(&common->body);
     ret->significant = is_significant(ret, config);

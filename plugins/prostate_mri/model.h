@@ -58,7 +58,7 @@ struct finding_model { /* what marks and true lesions have in common */
 struct lesion_model {
     struct finding_model common;
     const char *id;
-    int isup;               /* 0 to 5, MODEL_UNKNOWN */
+    int isup;               /* 0 to 5, by the Gleason score where only that is given; MODEL_UNKNOWN */
     const char *gleason;    /* "3+4"; NULL: not given */
     bool without_histology; /* it says that there was none */
     int cspca_stated;       /* 0, 1, MODEL_UNKNOWN */
@@ -66,6 +66,8 @@ struct lesion_model {
     bool significant;
 };
 
+/* The ISUP grade group of a Gleason score; MODEL_UNKNOWN when it is none. */
+int model_grade_group(const char *gleason);
 /* The size that is stated, else the ellipsoid's longest diameter. */
 int64_t model_greatest_dimension(const struct finding_model *lesion);
 /* Significant, but of category 1 or 2 by the expert: histology found what MRI does not show. */

@@ -81,14 +81,14 @@ enum pirads_zone pirads_default_basis(enum pirads_zone zone)
     return zone == PIRADS_TZ || zone == PIRADS_AFS ? PIRADS_TZ : PIRADS_PZ;
 }
 
-static bool t2w_decides(enum pirads_zone basis, struct pirads_scores scores)
+bool pirads_t2w_decides(enum pirads_zone basis, struct pirads_scores scores)
 {
     return basis == PIRADS_TZ || scores.dwi == PIRADS_SCORE_X;
 }
 
 int pirads_deciding_score(enum pirads_zone basis, struct pirads_scores scores)
 {
-    return t2w_decides(basis, scores) ? scores.t2w : scores.dwi;
+    return pirads_t2w_decides(basis, scores) ? scores.t2w : scores.dwi;
 }
 
 const char *pirads_upgrade(int row)
@@ -111,9 +111,10 @@ const char *pirads_score_against_size(enum pirads_zone basis, struct pirads_scor
     int deciding = pirads_deciding_score(basis, scores);
     *ret_score = deciding;
     if ((deciding == 5 && small) || (deciding == 4 && large))
-        return t2w_decides(basis, scores) ? "T2W" : "DWI";
+        return pirads_t2w_decides(basis, scores) ? "T2W" : "DWI";
     *ret_score = scores.dwi;
-    return basis == PIRADS_TZ && scores.t2w == 3 && scores.dwi == 5 && small ? "DWI" : NULL;
+    bool upgrades = basis == PIRADS_TZ && scores.t2w == 3; /* there DWI 5, and not 4 */
+    return upgrades && ((scores.dwi == 5 && small) || (scores.dwi == 4 && large)) ? "DWI" : NULL;
 }
 
 const char *pirads_dominant_sequence(enum pirads_zone basis)

@@ -28,8 +28,9 @@ struct pirads_ruling pirads_category(enum pirads_zone basis, struct pirads_score
 /* The basis where the reader states none: the zone itself, PZ for CZ, TZ for AFS. */
 enum pirads_zone pirads_default_basis(enum pirads_zone zone);
 
-/* The score of the sequence that decides: DWI in the peripheral zone, T2W in the transition zone or where DWI
- * is inadequate. */
+/* T2W decides in the transition zone, and where DWI is inadequate; DWI in the peripheral zone. */
+bool pirads_t2w_decides(enum pirads_zone basis, struct pirads_scores scores);
+/* The score of the sequence that decides. */
 int pirads_deciding_score(enum pirads_zone basis, struct pirads_scores scores);
 /* "DWI 3, upgraded since DCE is positive": how a row that upgrades came to its category; NULL for the others.
  */

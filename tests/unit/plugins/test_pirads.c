@@ -124,6 +124,9 @@ static void a_deciding_5_is_large_or_invasive_and_a_deciding_4_neither(void **st
         expect_against_size(PIRADS_PZ, other, 5, false, false, NULL); /* the size is not known */
     }
     expect_against_size(PIRADS_TZ, 3, 5, true, false, "DWI"); /* it decides the upgrade */
+    expect_against_size(PIRADS_TZ, 3, 4, false, true, "DWI"); /* and so would 5 */
+    expect_against_size(PIRADS_TZ, 3, 4, true, false, NULL);
+    expect_against_size(PIRADS_TZ, 2, 4, false, true, NULL);
     expect_against_size(PIRADS_TZ, 2, 5, true, false, NULL);
     expect_against_size(PIRADS_PZ, 5, PIRADS_SCORE_X, true, false, "T2W");
 }

@@ -218,6 +218,19 @@ static void a_gleason_score_gives_its_grade_group_or_is_refused(void **state)
                   "/lesions/0/histology", "no Gleason score");
 }
 
+static void a_gleason_score_alone_decides_as_its_grade_group_does(void **state)
+{
+#define GRADED(cspca, gleason)                                                                               \
+    TRUTH(cspca, LESION("L1", "[14,12,-6]",                                                                  \
+                        ",\"cspca\":" cspca                                                                  \
+                        ",\"histology\":{\"kind\":\"prostatectomy\",\"gleason\":\"" gleason "\"}"))
+    (void)state;
+    refuses_truth(GRADED("false", "4+4"), "/lesions/0/cspca", "grade group 2");
+    refuses_truth(GRADED("true", "3+3"), "/lesions/0/cspca", "grade group 1");
+    accepts_truth(GRADED("true", "3+4"));
+    accepts_truth(GRADED("false", "3+3"));
+}
+
 static void without_histology_there_is_no_grade_group(void **state)
 {
     (void)state;
@@ -234,29 +247,54 @@ static void a_size_that_does_not_fit_the_ellipsoid_is_refused(void **state)
                   "/lesions/0/size_mm", "ellipsoid");
     refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":20.1")),
                   "/lesions/0/size_mm", "ellipsoid");
-    refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":5.9")),
+    refuses_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":4.6")),
                   "/lesions/0/size_mm", "ellipsoid");
     accepts_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":20")));
-    accepts_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":6")));
+    accepts_truth(TRUTH("true", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"size_mm\":4.7")));
+}
+
+static void a_lesion_that_is_longest_from_head_to_foot_may_be_measured_axially(void **state)
+{
+#define LONG(size)                                                                                           \
+    TRUTH("true", "{\"id\":\"L1\",\"centre\":[14,12,-6],\"semi_axes\":[5,5,12],\"zone\":\"PZ\",\"isup\":3,"  \
+                  "\"size_mm\":" size "}")
+    (void)state;
+    accepts_truth(LONG("10"));
+    accepts_truth(LONG("24"));
+    refuses_truth(LONG("4.5"), "/lesions/0/size_mm", "axial");
+    refuses_truth(LONG("39"), "/lesions/0/size_mm", "ellipsoid");
 }
 
 #define SCORED(t2w, dwi, more)                                                                               \
     TRUTH("true", LESION("L1", "[14,12,-6]",                                                                 \
                          ",\"isup\":3,\"scores\":{\"t2w\":" t2w ",\"dwi\":" dwi ",\"dce\":\"-\"}" more))
 
-static void a_score_of_5_needs_15_mm_or_invasion(void **state)
+static void a_score_of_4_or_5_is_refused_only_far_from_15_mm(void **state)
 {
     (void)state;
     refuses_truth(SCORED("4", "5", ",\"size_mm\":8"), "/lesions/0/scores", "15 mm");
-    refuses_truth(SCORED("4", "5", ""), "/lesions/0/scores", "15 mm"); /* the ellipsoid's 12 mm */
-    refuses_truth(SCORED("4", "5", ",\"size_mm\":14.9,\"epe\":false"), "/lesions/0/scores", "15 mm");
-    accepts_truth(SCORED("4", "5", ",\"size_mm\":15"));
+    refuses_truth(SCORED("4", "5", ",\"size_mm\":9.9,\"epe\":false"), "/lesions/0/scores", "15 mm");
+    accepts_truth(SCORED("4", "5", ",\"size_mm\":13,\"epe\":false"));
+    accepts_truth(SCORED("4", "5", "")); /* the ellipsoid's 12 mm */
     accepts_truth(SCORED("4", "5", ",\"size_mm\":8,\"epe\":true"));
     accepts_truth(SCORED("4", "5", ",\"size_mm\":8,\"svi\":true"));
     accepts_truth(SCORED("5", "3", ",\"size_mm\":8")); /* does not decide in the peripheral zone */
-    refuses_truth(SCORED("4", "4", ",\"size_mm\":15"), "/lesions/0/scores", "5");
-    accepts_truth(SCORED("4", "4", ",\"size_mm\":14.9"));
+    accepts_truth(SCORED("4", "4", ",\"size_mm\":16"));
     accepts_truth(SCORED("4", "4", ",\"size_mm\":12,\"epe\":true")); /* by histology, it may be */
+}
+
+#define SIZED(semi_axes, dwi, more)                                                                          \
+    TRUTH("true",                                                                                            \
+          "{\"id\":\"L1\",\"centre\":[14,12,-6],\"semi_axes\":" semi_axes                                    \
+          ",\"zone\":\"PZ\",\"isup\":3,\"scores\":{\"t2w\":4,\"dwi\":" dwi ",\"dce\":\"-\"}" more "}")
+
+static void a_large_4_and_an_ellipsoid_too_small_for_a_5_are_refused(void **state)
+{
+    (void)state;
+    refuses_truth(SIZED("[11,8,8]", "4", ",\"size_mm\":20.1"), "/lesions/0/scores", "above 20 mm");
+    accepts_truth(SIZED("[11,8,8]", "4", ",\"size_mm\":20"));
+    refuses_truth(SIZED("[4,4,4]", "5", ""), "/lesions/0/scores", "15 mm");
+    accepts_truth(SIZED("[4.2,4,4]", "5", ""));
 }
 
 static void a_management_that_the_own_categories_contradict_is_refused(void **state)
@@ -267,7 +305,11 @@ static void a_management_that_the_own_categories_contradict_is_refused(void **st
     refuses_truth(MANAGED("true", "no_biopsy", LESION("L1", "[14,12,-6]", ",\"isup\":3,\"pirads\":4")),
                   "/management", "not left without a biopsy");
     accepts_truth(MANAGED("true", "no_biopsy", LESION("L1", "[14,12,-6]", ",\"isup\":2,\"pirads\":3")));
-    refuses_truth(MANAGED("false", "targeted", ""), "/management", "PI-RADS 3 or more");
+    accepts_truth(MANAGED("false", "targeted", "")); /* nobody delineated what was aimed at */
+    accepts_truth("{\"cspca\":false,\"management\":\"targeted\",\"pirads\":4,\"lesions\":[]}");
+    accepts_truth("{\"cspca\":false,\"management\":\"both\",\"pirads\":4,\"lesions\":[]}");
+    refuses_truth("{\"cspca\":false,\"management\":\"targeted\",\"pirads\":2,\"lesions\":[]}", "/management",
+                  "PI-RADS 3 or more");
     refuses_truth(MANAGED("false", "both", LESION("L1", "[14,12,-6]", ",\"isup\":0,\"pirads\":2")),
                   "/management", "PI-RADS 3 or more");
     accepts_truth(MANAGED("false", "targeted", LESION("L1", "[14,12,-6]", ",\"isup\":0,\"pirads\":3")));
@@ -297,7 +339,10 @@ int main(void)
         cmocka_unit_test(a_gleason_score_gives_its_grade_group_or_is_refused),
         cmocka_unit_test(without_histology_there_is_no_grade_group),
         cmocka_unit_test(a_size_that_does_not_fit_the_ellipsoid_is_refused),
-        cmocka_unit_test(a_score_of_5_needs_15_mm_or_invasion),
+        cmocka_unit_test(a_gleason_score_alone_decides_as_its_grade_group_does),
+        cmocka_unit_test(a_lesion_that_is_longest_from_head_to_foot_may_be_measured_axially),
+        cmocka_unit_test(a_score_of_4_or_5_is_refused_only_far_from_15_mm),
+        cmocka_unit_test(a_large_4_and_an_ellipsoid_too_small_for_a_5_are_refused),
         cmocka_unit_test(a_management_that_the_own_categories_contradict_is_refused),
     };
     return cmocka_run_group_tests(tests, bench_setup, bench_teardown);
