@@ -15,6 +15,7 @@ static int seen_by_the_expert(const struct session *session)
 void findings_of_decision(struct session *session)
 {
     bool truth = session->truth.facts.cspca, said = session->answer.facts.cspca;
+    bool hidden = session_only_invisible(session);
     overread_finding finding = {
         .max_points_milli = POINTS_DECISION,
         .answer_pointer = "/cspca",
@@ -29,19 +30,23 @@ void findings_of_decision(struct session *session)
         finding.code = "decision_right";
         finding.points_milli = POINTS_DECISION;
         finding.text =
-            truth ? "You said that this patient has clinically significant cancer, and he has."
-                  : "You said that this patient has no clinically significant cancer, and he has none.";
+            hidden  ? "You said that this patient has clinically significant cancer, and he has, though MRI "
+                      "did not show it to the expert (PI-RADS 1 or 2)."
+            : truth ? "You said that this patient has clinically significant cancer, and he has."
+                    : "You said that this patient has no clinically significant cancer, and he has none.";
     } else if (truth) {
         finding.verdict = OVERREAD_MISS;
         finding.code = "decision_missed_cancer";
         finding.text =
-            seen_by_the_expert(session)
-                ? "You said that there is no clinically significant cancer; this patient has it."
-                : "You said that there is no clinically significant cancer; this patient has it, though "
-                  "the expert's read of the MRI (PI-RADS 1 or 2) did not show it either.";
+            hidden
+                ? "You said that there is no clinically significant cancer. That no lesion was marked does "
+                  "not count against you; the decision is about the patient, in whom cancer was found that "
+                  "MRI did not show to the expert either (PI-RADS 1 or 2)."
+                : "You said that there is no clinically significant cancer; this patient has it.";
         finding.look_again =
-            "Go through ADC and high-b DWI from base to apex once more, then T2W of the transition "
-            "zone.";
+            hidden ? session_look_beyond_mri
+                   : "Go through ADC and high-b DWI from base to apex once more, then T2W of the transition "
+                     "zone.";
     } else {
         finding.verdict = OVERREAD_FALSE_POSITIVE;
         finding.code = "decision_overcalled";
@@ -59,9 +64,10 @@ void findings_of_decision(struct session *session)
                    .code = "nothing_to_find",
                    .points_milli = POINTS_SPECIFICITY,
                    .max_points_milli = POINTS_SPECIFICITY,
-                   .text = "This case holds no clinically significant lesion: 3 points are for leaving the "
-                           "gland unmarked, and each "
-                           "false call takes from them.",
+                   .text =
+                       "This case holds no clinically significant lesion: 3 points are for making no false "
+                       "call, and each one takes from them. A mark that is rated benign, or no higher "
+                       "than the expert rated that finding, is no false call.",
                    .rule = "In a case without significant cancer the localisation points are earned by "
                            "making no false call.",
                });

@@ -113,7 +113,8 @@ static void probability_finding(struct session *session)
 
 static void target_finding(struct session *session)
 {
-    if (!session->answer.facts.cspca || model_own_category(&session->answer) >= TARGET_CATEGORY)
+    if (!session->answer.facts.cspca || model_own_category(&session->answer) >= TARGET_CATEGORY ||
+        session_only_invisible(session))
         return;
     report_add(
         &session->report, PART_DECISION,
@@ -128,6 +129,23 @@ static void target_finding(struct session *session)
         });
 }
 
+/* Do all the own calls of 4 or 5 lie where the expert called 4 or 5 too, and histology found no significant
+ * cancer? Then to deny it is right, and MRI could not tell. */
+static bool only_looks_like_cancer(const struct session *session)
+{
+    if (session->truth.facts.cspca)
+        return false;
+    for (int j = 0; j < session->answer.count; j++) {
+        if (session->answer.marks[j].category < SUSPICIOUS_CATEGORY)
+            continue;
+        int lesion = session->matching.lesion_of_mark[j];
+        if (session->matching.role[j] != ROLE_BENIGN ||
+            session->truth.lesions[lesion].common.category < SUSPICIOUS_CATEGORY)
+            return false;
+    }
+    return true;
+}
+
 /* The own category of 4 or 5 against a denial of cancer, and against leaving the biopsy out. */
 static void category_findings(struct session *session)
 {
@@ -135,7 +153,7 @@ static void category_findings(struct session *session)
     int own = model_own_category(&session->answer);
     if (own < SUSPICIOUS_CATEGORY)
         return;
-    if (!said->cspca)
+    if (!said->cspca && !only_looks_like_cancer(session))
         report_add(
             &session->report, PART_DECISION,
             (overread_finding){
@@ -148,8 +166,7 @@ static void category_findings(struct session *session)
                                       own),
                 .rule = "PI-RADS v2.1: 4 means that clinically significant cancer is likely, 5 that it is "
                         "highly likely.",
-                .look_again = "Look at your highest call once more: is it a 4 or 5 by its scores? Then "
-                              "cancer is likely.",
+                .look_again = "Look at your highest call once more: is it a 4 or 5 by its scores?",
             });
     if (said->management == MANAGEMENT_NO_BIOPSY)
         report_add(&session->report, PART_DECISION,
@@ -179,7 +196,7 @@ static void aim_finding(struct session *session)
                                          "You chose %s, but marked no lesion of PI-RADS 3 or more to aim at.",
                                          model_management_text(management)),
                    .rule = "A targeted biopsy takes its cores from a lesion that MRI shows (PI-RADS 3 to 5).",
-                   .look_again = find_a_target,
+                   .look_again = session_only_invisible(session) ? session_look_beyond_mri : find_a_target,
                });
 }
 

@@ -68,14 +68,15 @@ static void lesion_invisible(struct session *session, const struct lesion_model 
             .text = report_printf(
                 &session->report,
                 "There is a %s of %s mm %s, which you did not mark. The expert saw nothing suspicious "
-                "there either (PI-RADS %d), so it does not count.",
+                "there either (PI-RADS %d): the lesion does not count against you. The decision is about the "
+                "patient all the same.",
                 grade_words(session, lesion),
                 fixed_text(model_greatest_dimension(&lesion->common), 3, 0).text,
                 session_place(session, lesion), lesion->common.category),
             .rule =
                 "A cancer that the expert rates PI-RADS 1 or 2 carries no points and no miss: MRI does not "
                 "show every significant cancer.",
-            .look_again = session_look(session, lesion),
+            .look_again = session_look_beyond_mri,
         });
 }
 
@@ -127,38 +128,46 @@ static void lesion_mislocalised(struct session *session, const struct lesion_mod
                 grade_words(session, lesion), session_place(session, lesion),
                 direction_words(centre, &mark->position)),
             .rule = session_match_rule(session, lesion),
-            .look_again = session_look(session, lesion),
+            .look_again = model_invisible(lesion) ? session_look_beyond_mri : session_look(session, lesion),
         });
     add_lost_description(session, lesion);
 }
 
-/* Called too low for a targeted biopsy. Where the expert called it 1 or 2 too, it cannot be asked for more.
- */
-static bool is_dismissed(const struct lesion_model *lesion, const struct finding_model *mark)
+/* Called too low for a targeted biopsy. */
+static bool is_dismissed(const struct finding_model *mark)
 {
-    return mark->category < TARGET_CATEGORY && !model_invisible(lesion);
+    return mark->category < TARGET_CATEGORY;
+}
+
+static const char *found_words(struct session *session, const struct lesion_model *lesion,
+                               const struct finding_model *mark)
+{
+    const char *cancer = grade_words(session, lesion), *place = session_place(session, lesion);
+    const char *from = lesion->common.has_target ? "target point" : "centre";
+    struct fixed_text distance =
+        fixed_text(geometry_distance(&lesion->common.position, &mark->position), 3, 1);
+    if (!is_dismissed(mark))
+        return report_printf(&session->report, "You found the %s %s: your mark lies %s mm from its %s.",
+                             cancer, place, distance.text, from);
+    if (model_invisible(lesion))
+        return report_printf(
+            &session->report,
+            "Your mark lies %s mm from the %s of a %s %s. You called it PI-RADS %d; the expert saw nothing "
+            "suspicious there either (PI-RADS %d), so it counts neither for nor against you.",
+            distance.text, from, cancer, place, mark->category, lesion->common.category);
+    return report_printf(&session->report,
+                         "You saw the %s %s (%s mm from its %s) but called it PI-RADS %d, which asks for no "
+                         "targeted biopsy: unless a systematic one follows, as it may at a PSA density of "
+                         "0.15 ng/ml/ml or more, the cancer goes undiagnosed.",
+                         cancer, place, distance.text, from, mark->category);
 }
 
 static void lesion_found(struct session *session, const struct lesion_model *lesion,
                          const struct finding_model *mark)
 {
-    bool dismissed = is_dismissed(lesion, mark);
-    struct fixed_text distance =
-        fixed_text(geometry_distance(&lesion->common.position, &mark->position), 3, 1);
-    const char *from = lesion->common.has_target ? "target point" : "centre";
-    const char *text =
-        dismissed ? report_printf(
-                        &session->report,
-                        "You saw the %s %s (%s mm from its %s) but called it PI-RADS %d, which asks for no "
-                        "targeted biopsy: unless a systematic one follows, as it may at a PSA density of "
-                        "0.15 ng/ml/ml or more, the cancer goes undiagnosed.",
-                        grade_words(session, lesion), session_place(session, lesion), distance.text, from,
-                        mark->category)
-                  : report_printf(&session->report, "You found the %s %s: your mark lies %s mm from its %s.",
-                                  grade_words(session, lesion), session_place(session, lesion), distance.text,
-                                  from);
+    bool dismissed = is_dismissed(mark), invisible = model_invisible(lesion);
     session->hits += !dismissed;
-    session->misses += dismissed;
+    session->misses += dismissed && !invisible;
     session_add(session, lesion, PART_LOCALISATION,
                 (overread_finding){
                     .verdict = dismissed ? OVERREAD_PARTIAL : OVERREAD_HIT,
@@ -167,9 +176,11 @@ static void lesion_found(struct session *session, const struct lesion_model *les
                     .max_points_milli = POINTS_FOUND,
                     .answer_pointer = session_mark_pointer(mark),
                     .truth_pointer = session_lesion_pointer(lesion),
-                    .text = text,
+                    .text = found_words(session, lesion, mark),
                     .rule = session_match_rule(session, lesion),
-                    .look_again = dismissed ? session_look(session, lesion) : NULL,
+                    .look_again = !dismissed  ? NULL
+                                  : invisible ? session_look_beyond_mri
+                                              : session_look(session, lesion),
                 });
 }
 
@@ -262,7 +273,8 @@ static const char *what_decided(struct session *session, const struct finding_mo
                                 const struct finding_model *mark)
 {
     const char *theirs = pirads_upgrade(pirads_category(expert->basis, expert->scores).row);
-    const char *own = pirads_upgrade(pirads_category(mark->basis, mark->scores).row);
+    struct pirads_ruling ruling = pirads_category(mark->basis, mark->scores);
+    const char *own = ruling.category == mark->category ? pirads_upgrade(ruling.row) : NULL;
     if (differ_by_size(expert, mark))
         return " Between 4 and 5 decides the size: 5 needs 15 mm or more, or definite extraprostatic "
                "extension or invasive behaviour.";

@@ -59,14 +59,22 @@ static struct judgement mismatch(struct session *session, const struct finding_m
     return ret;
 }
 
-/* Another zone and with it another dominant sequence, where the same scores would have given the expert's
- * category by the true zone. */
-static bool led_astray_by_zone(const struct finding_model *expert, const struct finding_model *mark)
+/* What the reader's scores give by the zone that decides. */
+static const char *by_true_zone(struct session *session, const struct finding_model *mark,
+                                const struct finding_model *expert)
 {
-    return expert->category && expert->basis != mark->basis && expert->category != mark->category &&
-           pirads_category(expert->basis, mark->scores).category == expert->category;
+    int given = pirads_category(expert->basis, mark->scores).category;
+    const char *theirs = !expert->category ? ""
+                         : given == expert->category
+                             ? ", as the expert has it"
+                             : report_printf(&session->report, "; the expert called %d", expert->category);
+    if (!given)
+        return report_printf(&session->report, "define no category there%s", theirs);
+    return report_printf(&session->report, "give %d there%s", given, theirs);
 }
 
+/* Another zone and with it another dominant sequence: however well the category follows, it follows by a rule
+ * that does not hold for this lesion. */
 static struct judgement wrong_zones_rule(struct session *session, const struct finding_model *mark,
                                          const struct lesion_model *lesion)
 {
@@ -77,12 +85,11 @@ static struct judgement wrong_zones_rule(struct session *session, const struct f
         .text = report_printf(
             &session->report,
             "You let %s decide, the dominant sequence of the %s, and came to %d. The lesion is judged by the "
-            "%s, where %s is dominant: your own scores (T2W %s, DWI %s, DCE %s) give %d there, as the expert "
-            "has it.",
+            "%s, where %s is dominant: your own scores (T2W %s, DWI %s, DCE %s) %s.",
             pirads_dominant_sequence(mark->basis), pirads_zone_name(mark->basis), mark->category,
             pirads_zone_name(expert->basis), pirads_dominant_sequence(expert->basis),
             pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),
-            pirads_dce_text(mark->scores.dce), expert->category),
+            pirads_dce_text(mark->scores.dce), by_true_zone(session, mark, expert)),
         .look_again = session_look(session, lesion),
     };
 }
@@ -92,15 +99,16 @@ static struct judgement other_way(struct session *session, const struct finding_
                                   const struct lesion_model *expert, const struct pirads_ruling *ruling)
 {
     struct judgement ret = {.code = "rule_right", .points = POINTS_RULE};
-    if (expert && led_astray_by_zone(&expert->common, mark))
+    bool same_zone = !expert || expert->common.basis == mark->basis;
+    if (!same_zone && expert->common.category != mark->category)
         return wrong_zones_rule(session, mark, expert);
     if (expert && expert->common.category == mark->category) {
         struct pirads_ruling own = expert->common.has_scores
                                        ? pirads_category(expert->common.basis, expert->common.scores)
                                        : *ruling;
-        if (expert->common.basis != mark->basis || own.row != ruling->row) {
+        if (!same_zone || own.row != ruling->row) {
             ret.code = "right_category_wrong_rule";
-            ret.points = POINTS_RULE_PARTLY;
+            ret.points = same_zone ? POINTS_RULE_PARTLY : 0;
             ret.text = report_printf(&session->report,
                                      "PI-RADS %d is right, but you came to it another way than the expert, "
                                      "who judged by the %s%s%s",
@@ -119,23 +127,33 @@ static struct judgement other_way(struct session *session, const struct finding_
 static struct judgement not_defined(struct session *session, const struct finding_model *mark,
                                     const struct lesion_model *expert)
 {
+    bool same_zone = !expert || expert->common.basis == mark->basis;
+    const char *zone =
+        same_zone ? ""
+                  : report_printf(&session->report, " The lesion is judged by the %s, where %s is dominant.",
+                                  pirads_zone_name(expert->common.basis),
+                                  pirads_dominant_sequence(expert->common.basis));
     return (struct judgement){
         .code = "category_not_defined",
-        .points = POINTS_RULE,
+        .points = same_zone ? POINTS_RULE : 0,
         .text = report_printf(
             &session->report,
-            "For T2W %s, DWI %s, DCE %s (X: inadequate) the category is not defined, so your PI-RADS %d %s.",
+            "For T2W %s, DWI %s, DCE %s (X: inadequate) the category is not defined, so your PI-RADS %d "
+            "%s.%s",
             pirads_score_text(mark->scores.t2w), pirads_score_text(mark->scores.dwi),
             pirads_dce_text(mark->scores.dce), mark->category,
             expert && session_category_open(expert, mark) ? "is not held against you"
-                                                          : "cannot be checked against your scores"),
+                                                          : "cannot be checked against your scores",
+            zone),
+        .look_again = same_zone ? NULL : session_look(session, expert),
     };
 }
 
 /* --- The size that the reader states himself
  * ------------------------------------------------------------------ */
 
-/* A score of 4 or 5 that the reader's own size, extension and invasion contradict. No text: there is none. */
+/* A score of 4 or 5 that the reader's own size, extension and invasion contradict. No text: there is none. As
+ * long as extension or invasion may still be, a small 5 costs nothing. */
 static struct judgement against_size(struct session *session, const struct finding_model *mark)
 {
     bool invasive = mark->epe == 1 || mark->svi == 1, known = mark->size != MODEL_UNKNOWN;
@@ -145,6 +163,7 @@ static struct judgement against_size(struct session *session, const struct findi
     const char *sequence = pirads_score_against_size(mark->basis, mark->scores, small, large, &score);
     if (!sequence)
         return (struct judgement){0};
+    bool denied = mark->epe == 0 && mark->svi == 0;
     const char *measured = known ? report_printf(&session->report, "measured %s mm%s",
                                                  fixed_text(mark->size, 3, 1).text, invasive ? " and " : "")
                                  : "";
@@ -153,7 +172,7 @@ static struct judgement against_size(struct session *session, const struct findi
                                         : "";
     return (struct judgement){
         .code = "score_contradicts_size",
-        .points = POINTS_RULE_PARTLY,
+        .points = large || denied ? POINTS_RULE_PARTLY : POINTS_RULE,
         .text = report_printf(&session->report, "You scored %s %d, but %s%s: %s", sequence, score, measured,
                               spread,
                               score == 5 ? "5 needs 15 mm or more, or definite extraprostatic extension or "
@@ -162,7 +181,7 @@ static struct judgement against_size(struct session *session, const struct findi
         .rule =
             "PI-RADS v2.1, sequence scores: 5 is the descriptor of 4 with a greatest dimension of 15 mm or "
             "more, or with definite extraprostatic extension or invasive behaviour.",
-        .look_again = mark->basis == PIRADS_TZ
+        .look_again = pirads_t2w_decides(mark->basis, mark->scores)
                           ? "Measure the greatest dimension on T2W once more, and follow the lesion's border "
                             "to the capsule and the seminal vesicles."
                           : "Measure the greatest dimension on ADC once more, and follow the capsule beside "
@@ -194,7 +213,8 @@ static void add_judgement(struct session *session, const struct finding_model *m
         return;
     }
     bool defined = pirads_category(mark->basis, mark->scores).category != 0;
-    finding.verdict = defined ? session_verdict(judgement->points, POINTS_RULE) : OVERREAD_NOTE;
+    bool open = !defined && judgement->points == POINTS_RULE;
+    finding.verdict = open ? OVERREAD_NOTE : session_verdict(judgement->points, POINTS_RULE);
     finding.points_milli = judgement->points;
     finding.max_points_milli = POINTS_RULE;
     session_add(session, expert, PART_CHARACTERISATION, finding);
@@ -213,8 +233,8 @@ void findings_of_rule(struct session *session, const struct finding_model *mark,
         judgement = other_way(session, mark, expert, &ruling);
     if (!judgement.rule)
         judgement.rule = ruling.rule;
-    bool costs = expert && size.text && judgement.points == POINTS_RULE && ruling.category != 0 &&
-                 !scored_as_the_expert(mark, &expert->common);
+    bool costs = expert && size.text && size.points < POINTS_RULE && judgement.points == POINTS_RULE &&
+                 ruling.category != 0 && !scored_as_the_expert(mark, &expert->common);
     if (costs)
         judgement = size;
     if (expert || ruling.category != mark->category)

@@ -17,21 +17,22 @@ const char *session_lesion_pointer(const struct lesion_model *lesion)
     return session_mark_pointer(&lesion->common);
 }
 
+/* By the gland's middle. NULL: without a gland nobody knows where that is; the image need not be centred. */
 static const char *side_of(const struct session *session, const struct finding_model *finding)
 {
-    int64_t midline = session->config.has_gland
-                          ? session->config.gland.centre.at[0]
-                          : (session->config.bounds[0][0] + session->config.bounds[0][1]) / 2;
-    int64_t left = finding->position.at[0] - midline;
     const int64_t undecided = 2 * GEOMETRY_MM;
+    if (!session->config.has_gland)
+        return NULL;
+    int64_t left = finding->position.at[0] - session->config.gland.centre.at[0];
     return fixed_absolute(left) <= undecided ? "midline" : left > 0 ? "left" : "right";
 }
 
 static const char *place_words(struct session *session, const struct finding_model *lesion)
 {
     const struct sector *sector = sector_at(sector_first(lesion->sectors));
+    const char *side = side_of(session, lesion);
     if (!sector)
-        return report_printf(&session->report, "in the %s %s", side_of(session, lesion),
+        return report_printf(&session->report, "in the %s%s%s", side ? side : "", side ? " " : "",
                              pirads_zone_name(lesion->zone));
     if (sector_size(lesion->sectors) == 1)
         return report_printf(&session->report, "in the %s (%s)", sector->name, sector->code);
@@ -63,6 +64,9 @@ const char *session_mark_place(struct session *session, const struct finding_mod
 {
     const char *side = side_of(session, mark);
     struct place place = place_of(mark);
+    if (!side)
+        return report_printf(&session->report, "near L %s, P %s, S %s mm", place.at[0].text, place.at[1].text,
+                             place.at[2].text);
     return report_printf(&session->report, "%s%s (L %s, P %s, S %s mm)",
                          side[0] == 'm' ? "near the " : "on the patient's ", side, place.at[0].text,
                          place.at[1].text, place.at[2].text);
@@ -70,6 +74,8 @@ const char *session_mark_place(struct session *session, const struct finding_mod
 
 static const char *sequences_to_look_at(const struct finding_model *finding)
 {
+    if (finding->has_scores && finding->scores.dwi == PIRADS_SCORE_X)
+        return "the axial T2W series first, since DWI is inadequate there, then DCE";
     return finding->basis == PIRADS_TZ ? "the axial T2W series first, then ADC and high-b DWI"
                                        : "ADC and high-b DWI first, then axial T2W";
 }
@@ -111,14 +117,35 @@ const char *session_match_rule(struct session *session, const struct lesion_mode
     return NULL;
 }
 
+/* What PI-RADS leaves open is between categories: with T2W 3 whether DCE upgrades to 4, and no more. */
+static bool may_be(const struct pirads_scores *undefined, int category)
+{
+    return category >= TARGET_CATEGORY && (undefined->t2w != 3 || category <= SUSPICIOUS_CATEGORY);
+}
+
 bool session_category_open(const struct lesion_model *lesion, const struct finding_model *mark)
 {
-    const struct pirads_scores *own = &mark->scores, *expert = &lesion->common.scores;
-    bool shared = lesion->common.has_scores &&
-                  (own->t2w != PIRADS_SCORE_X || expert->t2w == PIRADS_SCORE_X) &&
-                  (own->dwi != PIRADS_SCORE_X || expert->dwi == PIRADS_SCORE_X);
-    return shared && mark->category >= TARGET_CATEGORY && pirads_category(mark->basis, *own).category == 0;
+    const struct finding_model *expert = &lesion->common;
+    if (!expert->has_scores || pirads_category(mark->basis, mark->scores).category != 0)
+        return false;
+    bool neither = pirads_category(expert->basis, expert->scores).category == 0;
+    bool same = mark->scores.t2w == expert->scores.t2w && mark->scores.dwi == expert->scores.dwi;
+    return (neither || same) && may_be(&mark->scores, mark->category);
 }
+
+bool session_only_invisible(const struct session *session)
+{
+    for (int i = 0; i < session->truth.significant; i++) {
+        if (!model_invisible(&session->truth.lesions[i]))
+            return false;
+    }
+    return session->truth.significant > 0;
+}
+
+const char *const session_look_beyond_mri =
+    "Weigh what MRI does not show: a PSA density of 0.15 ng/ml/ml or more, the course of the PSA, family "
+    "history, the rectal examination and earlier biopsies. After a negative MRI they decide whether a "
+    "systematic biopsy follows.";
 
 uint32_t session_verdict(int32_t points, int32_t worth)
 {

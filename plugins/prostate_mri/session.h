@@ -56,11 +56,15 @@ const char *session_look_at_mark(struct session *session, const struct finding_m
 const char *session_match_rule(struct session *session, const struct lesion_model *lesion);
 bool session_called_over(const struct session *session,
                          int mark); /* a mark above a benign finding's true category */
-/* Neither the reader's scores nor the expert's view of the same inadequate sequence define a category. A
- * cancer that was called 1 or 2 is dismissed all the same. */
+/* The reader's scores define no category, and either the expert's do not, or T2W and DWI are the same: what
+ * is called is not held against the reader then, as far as the scores leave it open. A cancer that was called
+ * 1 or 2 is dismissed all the same. */
 bool session_category_open(const struct lesion_model *lesion, const struct finding_model *mark);
 /* Right for all the points, partly right for some, wrong for none. */
 uint32_t session_verdict(int32_t points, int32_t worth);
+/* There is cancer, and the expert called all of it 1 or 2: nobody can be asked to mark it. */
+bool session_only_invisible(const struct session *session);
+extern const char *const session_look_beyond_mri; /* what to weigh where MRI shows nothing */
 /* Adds a finding about a lesion. A cancer that the expert did not see either carries no points: what is wrong
  * about it is only a note. */
 void session_add(struct session *session, const struct lesion_model *lesion, enum report_part part,

@@ -21,10 +21,17 @@ static const struct expectation expectations[] = {
     {"false_positive_beside_hit", 7000, 9000, true, {"lesion_found", "false_positive"}},
     {"mislocalised", 4000, 9000, false, {"mislocalised", "not_characterised"}},
     {"wrong_zone",
-     7750,
+     7500,
      9000,
      true,
      {"wrong_zone", "sector_wrong", "category_right", "right_category_wrong_rule"}},
+    {"wrong_zone_with_the_right_scores", 6500, 9000, true, {"wrong_zone", "wrong_dominant_sequence"}},
+    {"wrong_zone_with_wrong_scores", 6500, 9000, true, {"wrong_zone", "wrong_dominant_sequence"}},
+    {"wrong_zone_and_the_dominant_sequence_inadequate",
+     7500,
+     9000,
+     true,
+     {"wrong_zone", "category_right", "category_not_defined"}},
     {"sector_partial", 8666, 9000, true, {"sector_partial"}},
     {"over_called", 8000, 9000, true, {"over_called", "rule_right"}},
     {"under_called_dismissed", 5500, 9000, false, {"lesion_dismissed", "under_called"}},
@@ -100,6 +107,19 @@ static const struct expectation expectations[] = {
       "management_contradicts_category"}},
     {"targeted_without_a_target", 6000, 7000, true, {"management_wrong", "management_without_target"}},
     {"inadequate_dwi_and_not_judged", 9000, 9000, true, {"category_not_judged", "category_not_defined"}},
+    {"inadequate_dwi_scored_below_the_expert", 7500, 9000, true, {"under_called", "category_not_defined"}},
+    {"inadequate_dwi_called_beyond_what_is_open", 7500, 9000, true, {"over_called", "category_not_defined"}},
+    {"scored_5_on_t2w_without_dwi_and_small", 7750, 9000, true, {"over_called", "score_contradicts_size"}},
+    {"fifteen_millimetres_as_shown", 8000, 9000, true, {"over_called", "rule_right", "size_right"}},
+    {"small_by_the_own_size_but_perhaps_invasive",
+     8000,
+     9000,
+     true,
+     {"rule_right", "score_contradicts_size"}},
+    {"large_in_the_transition_zone_but_dwi_4", 9000, 9000, true, {"rule_right", "score_contradicts_size"}},
+    {"upgrade_by_dce_left_out", 7000, 9000, true, {"under_called", "category_rule_mismatch"}},
+    {"no_side_without_a_gland", 6500, 8500, true, {"lesion_found", "false_positive"}},
+    {"invisible_cancer_marked_as_the_expert", 3000, 3000, true, {"decision_right", "lesion_dismissed"}},
     {"inadequate_dwi_by_the_reader_only", 8000, 9000, true, {"under_called", "category_not_defined"}},
     {"central_zone_taken_for_peripheral", 8000, 9000, true, {"wrong_zone", "sector_wrong", "rule_right"}},
     {"stroma_taken_for_transition_zone", 8000, 9000, true, {"wrong_zone", "sector_wrong", "rule_right"}},
@@ -220,6 +240,73 @@ static void what_is_not_defined_is_either_forgiven_or_not_said_to_be(void **stat
     says("inadequate_dwi_by_the_reader_only", "category_not_defined", "text", "not held against you", false);
 }
 
+static void no_finding(const char *name, const char *code)
+{
+    json_t *expected = expected_of(name), *finding;
+    size_t k;
+    json_array_foreach(json_object_get(expected, "findings"), k, finding)
+    {
+        if (strcmp(json_string_value(json_object_get(finding, "code")), code) == 0)
+            fail_msg("%s has a finding %s", name, code);
+    }
+    json_decref(expected);
+}
+
+static void who_judges_by_the_wrong_zone_is_told_what_the_true_one_gives(void **state)
+{
+    (void)state;
+    says("wrong_zone_with_the_right_scores", "wrong_dominant_sequence", "text", "give 4 there, as the expert",
+         true);
+    says("wrong_zone_with_wrong_scores", "wrong_dominant_sequence", "text",
+         "give 3 there; the expert called 4", true);
+    says("wrong_zone_and_the_dominant_sequence_inadequate", "category_not_defined", "text",
+         "where DWI is dominant", true);
+}
+
+static void a_cancer_that_mri_does_not_show_is_told_without_contradiction(void **state)
+{
+    (void)state;
+    says("invisible_cancer_denied", "decision_missed_cancer", "text", "the decision is about the patient",
+         true);
+    says("invisible_cancer_denied", "decision_missed_cancer", "look_again", "high-b DWI", false);
+    says("invisible_cancer_denied", "decision_missed_cancer", "look_again", "PSA density", true);
+    says("invisible_cancer_denied", "lesion_invisible", "look_again", "PSA density", true);
+    says("invisible_cancer_marked_as_the_expert", "lesion_dismissed", "text", "neither for nor against",
+         true);
+    says("invisible_cancer_marked_beside_its_place", "mislocalised", "look_again", "PSA density", true);
+    no_finding("invisible_cancer_marked_as_the_expert", "lesion_found");
+    no_finding("invisible_cancer_left_alone", "decision_without_target");
+}
+
+static void a_right_denial_beside_a_benign_4_is_no_contradiction(void **state)
+{
+    (void)state;
+    no_finding("benign_finding_overcalled", "decision_contradicts_category");
+    no_finding("benign_finding_rated_as_the_expert", "decision_contradicts_category");
+    says("benign_finding_falsely_called", "decision_contradicts_category", "look_again", "is likely", false);
+}
+
+static void the_sequence_that_decided_is_the_one_to_look_at_again(void **state)
+{
+    (void)state;
+    says("scored_5_on_t2w_without_dwi_and_small", "score_contradicts_size", "look_again", "on T2W once more",
+         true);
+    says("scored_5_on_t2w_without_dwi_and_small", "over_called", "look_again", "axial T2W series first",
+         true);
+    says("small_by_the_own_size_but_scored_5", "score_contradicts_size", "look_again", "on ADC once more",
+         true);
+}
+
+static void what_the_reader_did_not_do_is_not_said_of_him(void **state)
+{
+    (void)state;
+    says("upgrade_by_dce_left_out", "under_called", "text", "upgraded", false);
+    no_finding("fifteen_millimetres_as_shown", "score_contradicts_size");
+    says("no_side_without_a_gland", "false_positive", "text", "near L -15, P 8, S 4 mm", true);
+    says("no_side_without_a_gland", "false_positive", "text", "patient's", false);
+    says("no_side_without_a_gland", "lesion_found", "text", "left", false);
+}
+
 int main(void)
 {
     const struct CMUnitTest words[] = {
@@ -231,6 +318,11 @@ int main(void)
         cmocka_unit_test(what_is_measured_from_a_target_is_not_said_to_be_from_the_centre),
         cmocka_unit_test(a_read_is_compared_with_itself_in_its_management),
         cmocka_unit_test(what_is_not_defined_is_either_forgiven_or_not_said_to_be),
+        cmocka_unit_test(who_judges_by_the_wrong_zone_is_told_what_the_true_one_gives),
+        cmocka_unit_test(a_cancer_that_mri_does_not_show_is_told_without_contradiction),
+        cmocka_unit_test(a_right_denial_beside_a_benign_4_is_no_contradiction),
+        cmocka_unit_test(the_sequence_that_decided_is_the_one_to_look_at_again),
+        cmocka_unit_test(what_the_reader_did_not_do_is_not_said_of_him),
     };
     int failed = golden_run(expectations, sizeof(expectations) / sizeof(expectations[0]));
     return failed + cmocka_run_group_tests(words, NULL, NULL);
