@@ -33,17 +33,18 @@ BEGIN
         WHERE m.person_id = person AND x.which IS NOT NULL;
 END $$;
 
--- As in 0023, and: what is paid for, or can still be, and is not here as a subscription yet. Who stores one (subscription_store,
+-- As in 0023, and: what is paid for, or can still be, and is not here as a subscription yet; Stripe's words on a request, which may
+-- repeat an address; events that name what was bought or disputed, and not the customer. Who stores one (subscription_store,
 -- intent_resolve) holds the tenant's row, as is done here: either it is there to be seen by now, or it will see the erasure.
 CREATE OR REPLACE FUNCTION erased_pays_no_more() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM tenants t JOIN memberships m USING (tenant_id) WHERE m.person_id = NEW.person_id
         ORDER BY t.tenant_id FOR NO KEY UPDATE OF t;
-    UPDATE billing_intents i SET body = '' WHERE i.person_id = NEW.person_id AND i.state <> 'open';
+    UPDATE billing_intents i SET body = '', detail = NULL WHERE i.person_id = NEW.person_id AND i.state <> 'open';
     UPDATE stripe_events e SET raw = NULL
         FROM memberships m JOIN tenants t ON t.tenant_id = m.tenant_id AND t.kind = 'individual'
-        JOIN billing_accounts a ON a.tenant_id = m.tenant_id
-        WHERE m.person_id = NEW.person_id AND e.state <> 'queued' AND position(a.customer IN e.raw) > 0;
+        CROSS JOIN LATERAL stripe_names(m.tenant_id) n (name)
+        WHERE m.person_id = NEW.person_id AND e.state <> 'queued' AND position(n.name IN e.raw) > 0;
     PERFORM billing_end_all(NEW.person_id);
     RETURN NULL;
 END $$;
@@ -156,10 +157,12 @@ CREATE OR REPLACE FUNCTION intent_resolve(tenant uuid, which uuid, new_state tex
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     i billing_intents;
+    gone boolean;
 BEGIN
     PERFORM lock_tenant(tenant);
+    gone := EXISTS (SELECT FROM erasures e JOIN billing_intents x USING (person_id) WHERE x.tenant_id = tenant AND x.intent_id = which);
     UPDATE billing_intents x SET state = new_state, resolved_at = coalesce(heard, now()), result = answer->>'id', status = http_status, code = why,
-            detail = left(words, 500), body = CASE WHEN EXISTS (SELECT FROM erasures e WHERE e.person_id = x.person_id) THEN '' ELSE x.body END
+            detail = CASE WHEN NOT gone THEN left(words, 500) END, body = CASE WHEN gone THEN '' ELSE x.body END
         WHERE x.tenant_id = tenant AND x.intent_id = which AND x.state = 'open' RETURNING * INTO i;
     IF NOT FOUND THEN
         RETURN;
@@ -276,18 +279,55 @@ BEGIN
     RETURN true;
 END $$;
 
+CREATE INDEX disputes_dispute ON disputes (dispute);
+
 SELECT guard_table(t) FROM unnest(ARRAY['stripe_positions', 'disputes']::regclass[]) t;
 -- Reached by no policy, only through functions.
 
+-- What Stripe names of a tenant's: one of these stands in every event of it.
+CREATE FUNCTION stripe_names(tenant uuid) RETURNS SETOF text LANGUAGE sql STABLE AS $$
+    SELECT a.customer FROM billing_accounts a WHERE a.tenant_id = tenant AND a.customer IS NOT NULL
+    UNION SELECT s.stripe_id FROM subscriptions s WHERE s.tenant_id = tenant
+    UNION SELECT d.dispute FROM disputes d WHERE d.tenant_id = tenant $$;
+
+-- As in 0023, and: what is told of a tenant that pays no more is not kept. Its row is held, as the erasure holds it: either the erasure
+-- finds the event settled, or is seen here.
+CREATE OR REPLACE FUNCTION stripe_event_settle(which text, new_state text, words text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    o jsonb := (SELECT x.raw::jsonb->'data'->'object' FROM stripe_events x WHERE x.event = which);
+    tenant uuid := coalesce(tenant_of_customer(stripe_id(o->'customer')), tenant_of_customer(o->>'id'),
+                            (SELECT s.tenant_id FROM subscriptions s WHERE s.stripe_id = o->>'id'),
+                            (SELECT d.tenant_id FROM disputes d WHERE d.dispute = o->>'id' LIMIT 1));
+    forget boolean := false;
+BEGIN
+    PERFORM FROM tenants t WHERE t.tenant_id = tenant AND t.kind = 'individual' FOR SHARE;
+    IF FOUND THEN
+        forget := pays_no_more(tenant);
+    END IF;
+    UPDATE stripe_events x SET state = new_state, note = left(words, 500), done_at = now(), raw = CASE WHEN NOT forget THEN x.raw END
+        WHERE x.event = which AND x.state NOT IN ('done', 'quarantined', 'foreign', 'ignored');
+END $$;
+
 -- For the operator --------------------------------------------------------------------------------------------------
 
--- As in 0023, and: disputes.
+-- Jobs of ours that have given up, or that never do and fail again and again. What a request asked for is listed by itself.
+CREATE FUNCTION billing_jobs_stuck() RETURNS SETOF jobs LANGUAGE sql STABLE AS $$
+    SELECT j.* FROM jobs j
+    WHERE (j.dead_at IS NOT NULL OR (j.attempts > 10 AND j.last_error IS NOT NULL))
+      AND (j.kind IN ('stripe_event', 'stripe_sync', 'stripe_reconcile', 'stripe_nightly', 'billing_end')
+           OR (j.kind = 'billing_intent' AND j.dead_at IS NOT NULL)) $$;
+
+CREATE INDEX jobs_stuck ON jobs (kind) WHERE dead_at IS NOT NULL OR (attempts > 10 AND last_error IS NOT NULL);
+
+-- As in 0023, and: disputes; jobs that fail again and again.
 CREATE OR REPLACE FUNCTION billing_stuck() RETURNS TABLE (line text) LANGUAGE sql STABLE AS $$
     SELECT json_build_object('what', 'event', 'id', e.event, 'type', e.type, 'state', e.state, 'note', e.note, 'taken_at', e.taken_at)::text
     FROM stripe_events e WHERE e.state = 'quarantined'
     UNION ALL
-    SELECT json_build_object('what', 'dead', 'id', j.key, 'kind', j.kind, 'error', j.last_error, 'attempts', j.attempts, 'dead_at', j.dead_at)::text
-    FROM jobs j WHERE j.dead_at IS NOT NULL AND j.kind IN ('stripe_event', 'stripe_sync', 'billing_intent', 'billing_end')
+    SELECT json_build_object('what', CASE WHEN j.dead_at IS NULL THEN 'failing' ELSE 'dead' END, 'id', j.key, 'kind', j.kind,
+                             'error', j.last_error, 'attempts', j.attempts, 'dead_at', j.dead_at)::text
+    FROM billing_jobs_stuck() j
     UNION ALL
     SELECT json_build_object('what', 'intent', 'id', i.intent_id, 'tenant', i.tenant_id, 'kind', i.kind, 'attempts', i.attempts,
                              'created_at', i.created_at)::text
@@ -297,13 +337,29 @@ CREATE OR REPLACE FUNCTION billing_stuck() RETURNS TABLE (line text) LANGUAGE sq
                              'status', d.status, 'reason', d.reason, 'amount', d.amount, 'currency', d.currency, 'told_at', d.told_at)::text
     FROM disputes d WHERE dispute_needs_look(d) $$;
 
-CREATE INDEX jobs_dead ON jobs (kind) WHERE dead_at IS NOT NULL;
+-- As in 0023, and: jobs that fail again and again, which else would pause longer and longer.
+CREATE OR REPLACE FUNCTION billing_retry(which text) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+    n int;
+    m int;
+BEGIN
+    WITH again AS (UPDATE stripe_events e SET state = 'queued', note = 'retried', done_at = NULL
+                   WHERE e.state = 'quarantined' AND e.raw IS NOT NULL AND (which IS NULL OR e.event = which) RETURNING e.event)
+    INSERT INTO jobs (id, kind, key, payload)
+        SELECT gen_random_uuid(), 'stripe_event', a.event, jsonb_build_object('event', a.event) FROM again a ON CONFLICT (kind, key) DO NOTHING;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    UPDATE jobs j SET dead_at = NULL, attempts = 0, run_after = now(), lease = NULL, lease_until = NULL
+        WHERE (j.id IN (SELECT x.id FROM billing_jobs_stuck() x WHERE x.dead_at IS NOT NULL OR x.lease IS NULL)
+               OR (j.kind = 'billing_intent' AND j.lease IS NULL)) AND (which IS NULL OR j.key = which);
+    GET DIAGNOSTICS m = ROW_COUNT;
+    NOTIFY overread_jobs;
+    RETURN n + m;
+END $$;
 
 -- How many of these there are, for /metrics. A request is open for some seconds; one that is so for ten minutes is stuck.
 CREATE FUNCTION billing_counts(OUT dead bigint, OUT quarantined bigint, OUT open bigint, OUT disputes bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT (SELECT count(*) FROM jobs j WHERE j.dead_at IS NOT NULL
-                                        AND j.kind IN ('stripe_event', 'stripe_sync', 'billing_intent', 'billing_end')),
+    SELECT (SELECT count(*) FROM billing_jobs_stuck()),
            (SELECT count(*) FROM stripe_events e WHERE e.state = 'quarantined'),
            (SELECT count(*) FROM billing_intents i WHERE i.state = 'open' AND i.created_at < now() - interval '10 minutes'),
            (SELECT count(*) FROM disputes d WHERE dispute_needs_look(d)) $$;

@@ -141,6 +141,55 @@ def test_what_is_bought_in_stripes_dashboard_for_an_erased_account_is_ended(mark
     assert_over(market, charged=2)
 
 
+def test_an_end_that_does_not_come_is_shown_to_the_operator_who_can_try_again(market, leaver):
+    bought = market.pay(leaver, plan="all-one")
+    market.stripe.faults.add("DELETE", r"/v1/subscriptions/", "bad_gateway", times=None)
+    leaver.erase()
+    failed = "SELECT attempts FROM jobs WHERE kind = 'billing_end' AND last_error IS NOT NULL AND lease IS NULL"
+    until(lambda: market.pg.query(failed))
+    assert not stuck(market)
+    market.pg.query("UPDATE jobs SET attempts = 11, run_after = now() + interval '1 hour' WHERE kind = 'billing_end'")
+    shown, = stuck(market)
+    assert (shown["what"], shown["kind"], shown["id"], shown["error"][:12]) == ("failing", "billing_end", bought["stripe"], "billing_away")
+    assert market.pg.query("SELECT dead FROM billing_counts()") == [(1,)]
+    market.stripe.faults.clear()
+    assert market.server.cli_json("billing", "retry", bought["stripe"]) == {"retried": 1}
+    market.idle()
+    assert market.stripe.get(bought["stripe"])["status"] == "canceled" and not stuck(market)
+    assert_over(market, charged=1)
+
+
+@pytest.mark.parametrize("kind", ["stripe_reconcile", "stripe_nightly"])
+def test_a_list_that_cannot_be_read_for_long_is_shown_to_the_operator(market, kind):
+    path = {"stripe_reconcile": r"/v1/events", "stripe_nightly": r"/v1/subscriptions$"}[kind]
+    market.stripe.faults.add("GET", path, "bad_gateway", times=None)
+    run_periodic(market, kind, good=False)
+    market.pg.query("UPDATE jobs SET attempts = 11 WHERE kind = %s", (kind,))
+    assert [(one["what"], one["kind"]) for one in stuck(market)] == [("failing", kind)]
+    market.stripe.faults.clear()
+    assert market.server.cli_json("billing", "retry") == {"retried": 1}
+    until(lambda: market.pg.query("SELECT kind FROM jobs WHERE kind = %s AND attempts = 0 AND last_error IS NULL AND lease IS NULL", (kind,)))
+    assert not stuck(market)
+
+
+def test_what_stripe_said_of_somebody_is_forgotten_with_the_account_and_what_it_says_later_is_not_kept(market, leaver):
+    market.pay(leaver, plan="all-one")
+    market.stripe.faults.add("POST", r"/v1/customers/", "declined")
+    assert_problem(leaver.patch("/v1/billing/customer", json={"email": "invoices@example.org"}), 402)
+    market.told(disputed(market))
+    words = "SELECT count(*) FROM billing_intents WHERE detail <> ''"
+    raw = "SELECT array_agg(DISTINCT type) FROM stripe_events WHERE raw IS NOT NULL AND state <> 'ignored'"
+    assert market.pg.query(words) == [(1,)] and "charge.dispute.created" in market.pg.query(raw)[0][0]
+    leaver.erase()
+    market.idle()
+    assert market.pg.query(words) == [(0,)] and market.pg.query(raw) == [(None,)]
+    lost = disputed(market, "lost")
+    market.told(lost)
+    assert state_of(market, lost) == "done" and market.pg.query("SELECT status FROM disputes") == [("lost",)]
+    assert_over(market, charged=1)
+    assert market.pg.query(raw) == [(None,)]
+
+
 # --- Requests that change nothing are remembered ------------------------------------------------------------------------
 
 def test_a_request_that_changed_nothing_changes_nothing_later(market):
