@@ -160,6 +160,24 @@ static const char *or_nothing(const char *s)
     return s ? s : "";
 }
 
+static bool has_member(const json_t *body, const char *pointer)
+{
+    while (body && *pointer == '/') {
+        size_t len = strcspn(++pointer, "/");
+        body = json_object_getn(body, pointer, len);
+        pointer += len;
+    }
+    return body != NULL;
+}
+
+/* What Stripe refuses may have come from elsewhere than the body (the account, a quote): a member that is not in it is not named. */
+static void fiber_fn reply_failed(struct http_request *req, const json_t *body, struct error *err)
+{
+    if (strcmp(err->code, "billing_refused") == 0 && !has_member(body, err->field))
+        err->field[0] = '\0';
+    http_reply_error(req, err);
+}
+
 /* A repeated request is answered by what its intent has come to, or by what needed none. True: it was. */
 static bool fiber_fn replied_again(struct http_request *req, struct db_scope *scope, const struct intent_key *key, bool is_checkout)
 {
@@ -233,7 +251,7 @@ static void checkout_post(struct http_request *req)
         return;
     int rc = order_checkout(&scope, &order, &key, &id, &err);
     if (rc < 0)
-        http_reply_error(req, &err);
+        reply_failed(req, body, &err);
     else if (rc == ORDER_NOT_YET)
         reply_not_yet(req, id, &err);
     else if (rc > 0)
@@ -267,7 +285,7 @@ static void checkout_get(struct http_request *req)
 
 /* --- By invoice, and quotes ----------------------------------------------------------------------------------------- */
 
-static void fiber_fn buy_by_invoice(struct http_request *req, struct order *order)
+static void fiber_fn buy_by_invoice(struct http_request *req, const json_t *body, struct order *order)
 {
     struct error err = {0};
     struct db_scope scope;
@@ -281,7 +299,7 @@ static void fiber_fn buy_by_invoice(struct http_request *req, struct order *orde
         return;
     int rc = order_by_invoice(&scope, order, &key, &id, &err);
     if (rc < 0)
-        http_reply_error(req, &err);
+        reply_failed(req, body, &err);
     else if (rc == ORDER_NOT_YET)
         reply_not_yet(req, id, &err);
     else if (rc > 0)
@@ -300,7 +318,7 @@ static void subscription_post(struct http_request *req)
         order_from(body, &order, &err) < 0 || invoice_terms_from(http_arena(req), body, &order, &err) < 0)
         http_reply_error(req, &err);
     else
-        buy_by_invoice(req, &order);
+        buy_by_invoice(req, body, &order);
 }
 
 static void quote_acceptance(struct http_request *req)
@@ -312,7 +330,7 @@ static void quote_acceptance(struct http_request *req)
         json_object_only(body, &err, "purchase_order", "address", NULL) < 0 || invoice_terms_from(http_arena(req), body, &order, &err) < 0)
         http_reply_error(req, &err);
     else
-        buy_by_invoice(req, &order);
+        buy_by_invoice(req, body, &order);
 }
 
 /* --- Changes -------------------------------------------------------------------------------------------------------- */
@@ -339,7 +357,7 @@ static void subscription_patch(struct http_request *req)
     else if (rc > 0)
         reply_under_way(req, &scope, intent);
     else
-        http_reply_error(req, &err);
+        reply_failed(req, body, &err);
 }
 
 static void preview_post(struct http_request *req)
@@ -348,12 +366,12 @@ static void preview_post(struct http_request *req)
     struct db_scope scope;
     struct change change;
     struct text shown;
-    json_t *body;
+    json_t *body = NULL;
     const char *subscription;
     if (path_uuid(req, "subscription", "subscription_not_found", &subscription, &err) < 0 || http_body_json(req, &body, &err) < 0 ||
         change_from(http_arena(req), body, true, &change, &err) < 0 || payer_scope(req, &scope, &err) < 0 ||
         preview_change(&scope, subscription, &change, &shown, &err) < 0)
-        http_reply_error(req, &err);
+        reply_failed(req, body, &err);
     else
         http_reply_json(req, 200, shown);
 }
@@ -380,12 +398,12 @@ static void portal_post(struct http_request *req)
     struct error err = {0};
     struct db_scope scope;
     struct text shown;
-    json_t *body;
+    json_t *body = NULL;
     const char *customer, *back;
     if (http_body_json(req, &body, &err) < 0 || json_object_only(body, &err, "return_path", NULL) < 0 ||
         return_url(req, body, "return_path", &back, &err) < 0 || payer_scope(req, &scope, &err) < 0 ||
         customer_of(&scope, &customer, &err) < 0 || invoices_portal(scope.arena, customer, back, &shown, &err) < 0)
-        http_reply_error(req, &err);
+        reply_failed(req, body, &err);
     else
         http_reply_json(req, 201, shown);
 }
@@ -406,7 +424,7 @@ static void customer_patch(struct http_request *req)
     }
     int rc = change_customer(&scope, customer, &change, &intent, &shown, &err);
     if (rc < 0)
-        http_reply_error(req, &err);
+        reply_failed(req, body, &err);
     else if (rc > 0)
         reply_under_way(req, &scope, intent);
     else

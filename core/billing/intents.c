@@ -188,13 +188,14 @@ int fiber_fn intent_remember(struct db_scope *scope, const struct intent_key *ke
     return db_run(scope, sql_request_remember, (const char *const[]){key->key, key->request_sha256, resource}, NULL, err);
 }
 
-int fiber_fn intent_run(struct db_scope *scope, const struct intent *intent, const struct intent_key *key, json_t **ret, struct error *err)
+int fiber_fn intent_run(struct db_scope *scope, struct intent *intent, const struct intent_key *key, json_t **ret, struct error *err)
 {
     struct stripe_reply reply;
     struct error ignored;
     if (write_down(scope, intent, key, err) < 0)
         return -1;
     const struct stripe_request request = {.method = intent->method, .path = intent->path, .body = intent->body, .key = intent->id};
+    intent->sent = true;
     stripe_call(scope->arena, &request, &reply);
     if (reply.outcome == STRIPE_UNKNOWN)
         return 1;

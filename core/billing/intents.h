@@ -20,6 +20,7 @@ struct intent {
     int64_t seats_after;      /* -1: says nothing of seats */
     json_t *terms;            /* for the record; or NULL */
     const char *quote;        /* that it accepts; or NULL */
+    bool sent;                /* intent_run has asked Stripe: something may have changed, whatever it returns */
 };
 
 /* A new intent of that kind, with its id. */
@@ -27,7 +28,7 @@ void intent_begin(struct intent *ret, const char *kind, const char *path);
 
 /* In the caller's session: writes it down, sends it, resolves it. 0: done, and *ret is Stripe's object. 1: nobody knows yet; a
  * job finds out. -1: refused, with the reason for the client. */
-int fiber_fn intent_run(struct db_scope *scope, const struct intent *intent, const struct intent_key *key, json_t **ret, struct error *err);
+int fiber_fn intent_run(struct db_scope *scope, struct intent *intent, const struct intent_key *key, json_t **ret, struct error *err);
 
 /* What this key stands for: an intent, or a subscription that the request left as it was; or both NULL. */
 int fiber_fn intent_repeated(struct db_scope *scope, const struct intent_key *key, const char **ret_intent, const char **ret_subscription,

@@ -1,10 +1,12 @@
 #include "billing/invoices.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "billing/stripe.h"
 
-enum { PAGE = 20 };
+enum { PAGE = 20, DAY_S = 86400 };
 
 /* Stripe's seconds as RFC 3339, or null. */
 static json_t *moment(const json_t *object, const char *name)
@@ -58,13 +60,15 @@ int fiber_fn invoices_list(struct arena *arena, const char *customer, const char
     return stripe_error(&reply, err);
 }
 
+/* The day on which an invoice is due is the payer's to its end, wherever that is. */
 int fiber_fn invoices_overdue(struct arena *arena, const char *customer, bool *ret, struct error *err)
 {
     struct stripe_reply reply;
     const char *path = arena_printf(arena, "/v1/invoices?limit=1&status=open&customer=%s&due_date[lt]=%lld", stripe_escape(arena, customer),
-                                    (long long)(clock_wall_ms() / 1000));
+                                    (long long)(clock_wall_ms() / 1000 - DAY_S));
     stripe_call(arena, &(struct stripe_request){.method = "GET", .path = path}, &reply);
-    bool nobody = reply.outcome == STRIPE_MISSING || (reply.outcome == STRIPE_REFUSED && reply.status == 400); /* deleted there */
+    /* Such a customer is deleted there. Anything else that is refused says nothing of what is owed. */
+    bool nobody = reply.outcome == STRIPE_MISSING || (reply.outcome == STRIPE_REFUSED && strcmp(reply.code, "resource_missing") == 0);
     *ret = json_array_size(json_object_get(reply.object, "data")) > 0;
     return reply.outcome == STRIPE_DONE || nobody ? 0 : stripe_error(&reply, err);
 }

@@ -7,7 +7,7 @@
 #include "billing/billing_internal.h"
 #include "identity/email.h"
 
-enum { DAYS_UNTIL_DUE = 30, LINE_MAX = 200 };
+enum { DAYS_UNTIL_DUE = 30, LINE_MAX = 200, CLOCKS_APART_S = 5 };
 
 static int get_choice(const json_t *body, const char *name, bool required, const char *one, const char *other, const char **ret,
                       struct error *err)
@@ -112,13 +112,14 @@ int invoice_terms_from(struct arena *arena, const json_t *body, struct order *or
 
 /* --- Changes -------------------------------------------------------------------------------------------------------- */
 
-/* What a preview reckoned with. A moment to come, or one long past, would be another price than what is bought is worth. */
+/* What a preview reckoned with. A moment to come, or one long past, would be another price than what is bought is worth;
+ * the clock of the server that gave the preview may be a little ahead of this one's. */
 static int proration_date_from(const json_t *body, int64_t *ret, struct error *err)
 {
     int64_t now = clock_wall_ms() / 1000;
     if (json_get_int(body, "proration_date", false, 1, INT32_MAX, ret, err) < 0)
         return -1;
-    if (*ret && (*ret > now || *ret < now - ORDER_PREVIEW_S))
+    if (*ret && (*ret > now + CLOCKS_APART_S || *ret < now - ORDER_PREVIEW_S))
         return error_set(err, ERROR_UNPROCESSABLE, "out_of_range", "/proration_date",
                          "proration_date is as a preview gave it, and good for an hour: ask for another preview.");
     return 0;

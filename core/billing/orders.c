@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "billing/billing_internal.h"
 #include "billing/billing_sql.h"
 #include "billing/invoices.h"
@@ -28,6 +29,14 @@ static int fiber_fn ask_json(struct db_scope *scope, const struct db_statement *
     if (db_run(scope, statement, params, &res, err) < 0)
         return -1;
     return json_parse(scope->arena, db_text(res, 0, 0), ret, err);
+}
+
+/* What has just changed at Stripe. If it can be neither fetched nor queued now, its event brings it, or the nightly list. */
+static void fiber_fn fetch_changed(struct arena *arena, const char *subscription, const char *intent)
+{
+    struct error late;
+    if (sync_or_queue(arena, subscription, intent, &late) < 0)
+        log_line(LOG_LEVEL_ERROR, "billing_not_fetched", "subscription", subscription, "intent", intent, "code", late.code, "detail", late.detail, NULL);
 }
 
 static int not_on_sale(struct error *err)
@@ -317,9 +326,8 @@ int fiber_fn order_by_invoice(struct db_scope *scope, const struct order *order,
         return -1;
     intent.quote = order->quote;
     rc = intent_run(scope, &intent, key, &object, err);
-    struct error late; /* its event brings it all the same */
     if (rc == 0)
-        sync_or_queue(scope->arena, string(object, "id"), intent.id, &late);
+        fetch_changed(scope->arena, string(object, "id"), intent.id);
     return rc;
 }
 
@@ -357,9 +365,9 @@ static int fiber_fn check_change(struct db_scope *scope, const char *subscriptio
         return -1;
     if (!stripe_configured())
         return not_on_sale(err);
-    if (sync_subscription(scope->arena, string(*ret, "stripe"), NULL, "change", err) < 0 || ask_change(scope, subscription, c, ret, err) < 0)
+    if (sync_subscription(scope->arena, string(*ret, "stripe"), NULL, "change", err) < 0)
         return -1;
-    return may_change(scope, *ret, c, err);
+    return ask_change(scope, subscription, c, ret, err);
 }
 
 static void add_items(struct buffer *form, const char *prefix, const json_t *checked, const struct change *c)
@@ -437,12 +445,13 @@ int fiber_fn change_subscription(struct db_scope *scope, const char *subscriptio
 {
     struct intent intent;
     json_t *checked, *object;
-    struct error late;
     *ret_id = NULL;
     if (check_change(scope, subscription, change, &checked, err) < 0)
         return -1;
     if (!changes_something(checked, change))
         return intent_remember(scope, key, subscription, err);
+    if (may_change(scope, checked, change, err) < 0)
+        return -1;
     const char *stripe = string(checked, "stripe");
     intent_begin(&intent, change->cancel == 1 ? "cancel" : change->cancel == 0 ? "resume" : "change",
                  arena_printf(scope->arena, "/v1/subscriptions/%s", stripe_escape(scope->arena, stripe)));
@@ -453,8 +462,8 @@ int fiber_fn change_subscription(struct db_scope *scope, const char *subscriptio
         return -1;
     *ret_id = arena_strdup(scope->arena, intent.id);
     rc = intent_run(scope, &intent, key, &object, err);
-    if (rc <= 0) /* what was refused may have left something behind, too: an invoice, a pending update */
-        sync_or_queue(scope->arena, stripe, intent.id, &late);
+    if (rc <= 0 && intent.sent) /* what was refused may have left something behind, too: an invoice, a pending update */
+        fetch_changed(scope->arena, stripe, intent.id);
     return rc;
 }
 
@@ -476,7 +485,7 @@ int fiber_fn preview_change(struct db_scope *scope, const char *subscription, co
     const char *body;
     char key[UUID_SIZE];
     int64_t now = clock_wall_ms() / 1000;
-    if (check_change(scope, subscription, change, &checked, err) < 0)
+    if (check_change(scope, subscription, change, &checked, err) < 0 || may_change(scope, checked, change, err) < 0)
         return -1;
     uuid_v7(key);
     buffer_init(&form, FORM_MAX);

@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "outbound/outbound.h"
 
+enum { AGAIN_S = 60 }; /* Retry-After while it is away */
 enum { REPLY_MAX = 4 << 20, PAGE_MAX = 32 << 20, CALL_MS = 20000, TRIES = 3, PAUSE_MS = 400, PAUSE_MAX_MS = 3000 };
 #define WHOLE_NS (12 * 1000000000ull) /* behind this no further try begins: somebody waits */
 
@@ -247,14 +248,21 @@ static const char *field_of(const char *parameter)
     return NULL;
 }
 
+static int away(struct error *err, const char *code, const char *detail)
+{
+    error_set(err, ERROR_UNAVAILABLE, code, NULL, "%s", detail);
+    err->retry_after = AGAIN_S;
+    return -1;
+}
+
 int stripe_error(const struct stripe_reply *reply, struct error *err)
 {
     if (reply->outcome == STRIPE_MISSING)
         return error_set(err, ERROR_NOT_FOUND, "not_at_stripe", NULL, "Stripe does not know it (any more).");
     if (reply->status == 401 || reply->status == 403)
-        return error_set(err, ERROR_UNAVAILABLE, "billing_misconfigured", NULL, "The payment service does not accept this server's key.");
+        return away(err, "billing_misconfigured", "The payment service does not accept this server's key.");
     if (reply->outcome == STRIPE_UNKNOWN)
-        return error_set(err, ERROR_UNAVAILABLE, "billing_away", NULL, "The payment service cannot be reached; try again in a minute.");
+        return away(err, "billing_away", "The payment service cannot be reached; try again in a minute.");
     if (reply->code && strcmp(reply->code, STRIPE_NOT_APPLIED) == 0) /* our words, of a request whose answer never came */
         return error_set(err, ERROR_UNPROCESSABLE, "billing_refused", NULL, "%s", reply->detail);
     if (reply->status == 402)

@@ -9,7 +9,7 @@
 #include "billing/billing_sql.h"
 #include "billing/lists.h"
 
-enum { WAIT_TURNS = 20, WAIT_MS = 250, PAGES_AT_ONCE = 20 }; /* pages of a run, which has its lease for two minutes */
+enum { WAIT_TURNS = 20, WAIT_MS = 250, BUSY_AGAIN_S = 5, PAGES_AT_ONCE = 20 }; /* pages of a run, which has its lease for two minutes */
 enum { EVENT_ATTEMPTS = 600, RETRY_MAX = 600 }; /* three days or more, as Stripe itself tries: half of each pause is random */
 enum { TICK_S = 30, TICK_TENANTS = 500, RECONCILE_S = 300, NIGHTLY_S = 86400 };
 #define AGAIN_S "30"
@@ -37,8 +37,11 @@ static int fiber_fn lock(struct db_scope *scope, const char *id, const char *hol
             return 1;
         if (text_is(db_text(res, 0, 0), "fresh"))
             return 0;
-        if (turn == WAIT_TURNS)
-            return error_set(err, ERROR_UNAVAILABLE, "sync_busy", NULL, "Somebody else fetches this subscription just now.");
+        if (turn == WAIT_TURNS) {
+            error_set(err, ERROR_UNAVAILABLE, "sync_busy", NULL, "Somebody else fetches this subscription just now.");
+            err->retry_after = BUSY_AGAIN_S;
+            return -1;
+        }
         loop_sleep(loop_here(), WAIT_MS);
     }
 }
