@@ -151,8 +151,11 @@ BEGIN
     RETURN 'stored';
 END $$;
 
--- As in 0025, and: a page to pay at that comes to be behind the erasure of the account is closed, and the request is forgotten.
-CREATE OR REPLACE FUNCTION intent_resolve(tenant uuid, which uuid, new_state text, answer jsonb, http_status int, why text, words text,
+-- As in 0023, and: a page to pay at that comes to be behind the erasure of the account is closed, and the request is forgotten. And
+-- `heard`, not the end of the work on it, is when the intent was resolved (NULL: now). Its job fetches what came of it before it says
+-- so; what that fetch brought is not to be taken for what was there before (seats_leaving).
+DROP FUNCTION intent_resolve(uuid, uuid, text, jsonb, int, text, text);
+CREATE FUNCTION intent_resolve(tenant uuid, which uuid, new_state text, answer jsonb, http_status int, why text, words text,
                                           heard timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -188,6 +191,7 @@ BEGIN
     END IF;
     PERFORM seats_follow(tenant, which::text);
 END $$;
+GRANT EXECUTE ON FUNCTION intent_resolve TO overread_app;
 
 -- Requests that are repeated ----------------------------------------------------------------------------------------
 
