@@ -312,8 +312,8 @@ def test_checklist_gdpr_an_erasure_is_replayed_after_a_restore(subject, server, 
     assert subject.person.id in ledger.read_text() and subject.person.email not in ledger.read_text()
     pg.create_database(database)
     try:
-        subprocess.run([binary("pg_restore"), *connection, "-d", database, str(backup)], check=True, timeout=300,
-                       capture_output=True)
+        came = subprocess.run([binary("pg_restore"), *connection, "-d", database, str(backup)], timeout=300, capture_output=True, text=True)
+        assert came.returncode == 0, came.stderr
         words = (subject.person.email, subject.person.name)
         assert occurrences(pg, words, database)
         config = tmp_path / "restored.conf"

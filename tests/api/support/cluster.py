@@ -91,8 +91,8 @@ class Cluster:
 
     def query(self, sql, parameters=None, **who):
         """All rows of one statement, [] when it has none. As superuser in the common database over a connection that each thread
-        keeps: a new one costs PostgreSQL a process, and tests look again and again."""
-        if not who:
+        keeps: a new one costs PostgreSQL a process, and tests look again and again. What begins with SET has one of its own."""
+        if not who and not sql.startswith("SET "):
             return self._line().query(sql, parameters)
         line = Line(self, **who)
         try:
