@@ -325,6 +325,7 @@ BEGIN
 END $$;
 
 -- For the periodic job: what began or ended by itself. How many tenants it were.
+-- And: trials are forgotten.
 CREATE FUNCTION billing_tick(most int) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -341,6 +342,8 @@ BEGIN
                                                               AND x.state IN ('done', 'foreign', 'ignored') LIMIT 1000);
     DELETE FROM stripe_locks WHERE object IN (SELECT x.object FROM stripe_locks x
         WHERE x.fetched_at < now() - interval '60 days' AND (x.until IS NULL OR x.until < now()) FOR UPDATE SKIP LOCKED); -- tenants are locked here
+    DELETE FROM trial_uses WHERE (audience, key_hash) IN (SELECT u.audience, u.key_hash FROM trial_uses u
+        WHERE u.used_at < now() - interval '3 years' LIMIT 1000 FOR UPDATE SKIP LOCKED);
     RETURN n;
 END $$;
 

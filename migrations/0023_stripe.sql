@@ -127,6 +127,7 @@ END $$;
 -- The one way in. `o`: as GET /v1/subscriptions/{id} gave it just now, to who holds the lock; NULL: Stripe knows none (404). Gives
 -- the lock back. 'stored', 'same', 'foreign' (not of a customer of ours), or refuses: a form that we do not know is kept out, and
 -- what is known stays.
+-- And: what is stored of who has erased the account is ended; a mail names an end, or is not sent.
 CREATE FUNCTION subscription_store(which text, by_whom uuid, o jsonb, why text) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -136,6 +137,7 @@ DECLARE
     s subscriptions;
     item jsonb;
     known boolean;
+    good_until timestamptz;
 BEGIN
     SELECT * INTO l FROM stripe_locks WHERE object = which FOR UPDATE;
     IF l.holder IS DISTINCT FROM by_whom THEN
@@ -202,6 +204,9 @@ BEGIN
     END IF;
     UPDATE checkouts c SET state = 'complete', subscription = which
         WHERE c.tenant_id = tenant AND c.state = 'open' AND c.checkout_id::text = o->'metadata'->>'overread_intent';
+    IF s.ended_at IS NULL AND s.status NOT IN ('canceled', 'incomplete_expired') AND pays_no_more(tenant) THEN
+        PERFORM billing_end_queue(tenant, 'subscription', which);
+    END IF;
     was.fetched_at := s.fetched_at;
     IF known AND s IS NOT DISTINCT FROM was THEN
         PERFORM seats_follow(tenant, which);
@@ -215,9 +220,10 @@ BEGIN
                   jsonb_build_object('status', s.status, 'plan', s.plan, 'seats', s.seats, 'period_end', s.period_end, 'cancel_at', s.cancel_at));
     PERFORM webhook_emit(tenant, 'subscription.changed', to_jsonb(subscription_json(s)) - 'stripe');
     IF s.status = 'past_due' AND was.status IS DISTINCT FROM 'past_due' THEN
-        PERFORM payers_mail(tenant, 'payment_late', jsonb_build_object(
-            'until', to_char((SELECT e.ends_at FROM entitlements e WHERE e.tenant_id = tenant AND e.source = s.subscription_id)
-                             AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY')));
+        SELECT e.ends_at INTO good_until FROM entitlements e WHERE e.tenant_id = tenant AND e.source = s.subscription_id;
+        IF FOUND THEN -- what is not ours to sell gives nothing that could end
+            PERFORM payers_mail(tenant, 'payment_late', jsonb_build_object('until', to_char(good_until AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY')));
+        END IF;
     END IF;
     RETURN 'stored';
 END $$;
@@ -332,6 +338,7 @@ BEGIN
 END $$;
 
 -- Not a second subscription to the same. What is paid for and not fetched yet counts, for a day.
+-- And: not while something is owed.
 CREATE FUNCTION need_no_order(tenant uuid, of_plan text) RETURNS void LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF EXISTS (SELECT FROM subscriptions s JOIN plans z USING (plan), plans p
@@ -346,9 +353,12 @@ BEGIN
                     AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.tenant_id = tenant AND s.stripe_id = x.made)) THEN
         PERFORM refuse(409, 'billing_busy', 'Something has just been bought, and is being fetched: look again in a minute.');
     END IF;
+    PERFORM need_no_debt(tenant);
 END $$;
 
 -- Before the request is sent. Refuses while another is under way, and seats fewer than are in use.
+-- And: a trial that was promised by order_check is looked at again, and nobody else orders one for the same people meanwhile.
+-- Tenants are locked before people.
 CREATE FUNCTION intent_open(i jsonb, key text, body_sha256 text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -366,6 +376,12 @@ BEGIN
         PERFORM need_no_order(t.tenant_id, i->'terms'->>'plan');
         IF EXISTS (SELECT FROM checkouts c WHERE c.tenant_id = t.tenant_id AND c.state = 'open') THEN
             PERFORM refuse(409, 'billing_busy', 'A page to pay at has just been opened: ask again for it.');
+        END IF;
+    END IF;
+    IF i->>'body' LIKE '%[trial_period_days]=%' THEN
+        PERFORM FROM people p WHERE p.person_id = ANY (trial_people(t.tenant_id, current_person())) ORDER BY p.person_id FOR NO KEY UPDATE;
+        IF trial_had(t) OR EXISTS (SELECT FROM billing_accounts a WHERE a.tenant_id = t.tenant_id AND a.trial_used_at IS NOT NULL) THEN
+            PERFORM refuse(409, 'billing_busy', 'Your trial has just been ordered elsewhere: order again, for an order without one.');
         END IF;
     END IF;
     INSERT INTO billing_intents (tenant_id, intent_id, kind, method, path, body, subscription, seats_after, terms, person_id)
@@ -462,6 +478,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 
 -- Checks an order against the price list and what there is: the price, and what a request to Stripe needs to know. of_quote: the
 -- quote's terms count. Refuses what is not sold, seats fewer than people, and a second subscription to the same.
+-- And: invoiced, whether there may be invoices to look at; no trial for who has had one elsewhere.
 CREATE FUNCTION order_check(of_plan text, of_period text, of_currency text, n int, of_quote uuid) RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -506,8 +523,8 @@ BEGIN
     SELECT * INTO c FROM checkouts y WHERE y.tenant_id = t.tenant_id AND y.state = 'open';
     RETURN json_build_object('tenant', t.tenant_id, 'slug', t.slug, 'name', t.name, 'kind', t.kind, 'customer', a.customer, 'price', x.price,
         'product', p.product, 'amount', q.amount, 'plan', of_plan, 'period', of_period, 'currency', of_currency, 'seats', n,
-        'days_until_due', q.days_until_due, 'trial_with_card', p.trial_with_card,
-        'trial_days', CASE WHEN a.trial_used_at IS NULL AND of_quote IS NULL THEN p.trial_days ELSE 0 END,
+        'days_until_due', q.days_until_due, 'trial_with_card', p.trial_with_card, 'invoiced', has_had_invoices(t.tenant_id),
+        'trial_days', CASE WHEN p.trial_days > 0 AND a.trial_used_at IS NULL AND of_quote IS NULL AND NOT trial_had(t) THEN p.trial_days ELSE 0 END,
         'email', (SELECT y.email FROM people y WHERE y.person_id = current_person()),
         'checkout', CASE WHEN c.checkout_id IS NOT NULL THEN json_build_object('id', c.checkout_id, 'session', c.session, 'url', c.url,
                          'terms', c.terms, 'expires_at', c.expires_at) END);
@@ -632,18 +649,19 @@ END $$;
 
 -- Who goes for good pays no more: a personal tenant's subscription ends with the account. And what we asked Stripe in the
 -- person's name, and Stripe told of a personal tenant's customer, is forgotten.
+-- And: what is paid for, or can still be, and is not here as a subscription yet; Stripe's words on a request, which may
+-- repeat an address; events that name what was bought or disputed, and not the customer. Who stores one (subscription_store,
+-- intent_resolve) holds the tenant's row, as is done here: either it is there to be seen by now, or it will see the erasure.
 CREATE FUNCTION erased_pays_no_more() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE billing_intents i SET body = '' WHERE i.person_id = NEW.person_id AND i.state <> 'open';
+    PERFORM FROM tenants t JOIN memberships m USING (tenant_id) WHERE m.person_id = NEW.person_id
+        ORDER BY t.tenant_id FOR NO KEY UPDATE OF t;
+    UPDATE billing_intents i SET body = '', detail = NULL WHERE i.person_id = NEW.person_id AND i.state <> 'open';
     UPDATE stripe_events e SET raw = NULL
         FROM memberships m JOIN tenants t ON t.tenant_id = m.tenant_id AND t.kind = 'individual'
-        JOIN billing_accounts a ON a.tenant_id = m.tenant_id
-        WHERE m.person_id = NEW.person_id AND e.state <> 'queued' AND position(a.customer IN e.raw) > 0;
-    INSERT INTO jobs (id, tenant_id, kind, key, payload)
-        SELECT gen_random_uuid(), s.tenant_id, 'billing_end', s.stripe_id, jsonb_build_object('subscription', s.stripe_id)
-        FROM memberships m JOIN tenants t ON t.tenant_id = m.tenant_id AND t.kind = 'individual'
-        JOIN subscriptions s ON s.tenant_id = m.tenant_id AND s.ended_at IS NULL
-        WHERE m.person_id = NEW.person_id ON CONFLICT (kind, key) DO NOTHING;
+        CROSS JOIN LATERAL stripe_names(m.tenant_id) n (name)
+        WHERE m.person_id = NEW.person_id AND e.state <> 'queued' AND position(n.name IN e.raw) > 0;
+    PERFORM billing_end_all(NEW.person_id);
     RETURN NULL;
 END $$;
 CREATE TRIGGER erased_pays_no_more AFTER INSERT ON erasures FOR EACH ROW EXECUTE FUNCTION erased_pays_no_more();

@@ -82,61 +82,6 @@ CREATE FUNCTION trial_had(t tenants) RETURNS boolean LANGUAGE sql STABLE AS $$
                      AND c.tenant_id <> t.tenant_id AND i.body LIKE '%[trial_period_days]=%'
                      AND trial_people(i.tenant_id, i.person_id) && trial_people(t.tenant_id, current_person())) $$;
 
--- As in 0023, and: a trial that was promised by order_check is looked at again, and nobody else orders one for the same people meanwhile.
--- Tenants are locked before people.
-CREATE OR REPLACE FUNCTION intent_open(i jsonb, key text, body_sha256 text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    t tenants := need_payer();
-    n int := (i->>'seats_after')::int;
-BEGIN
-    t := lock_tenant(t.tenant_id);
-    IF EXISTS (SELECT FROM billing_intents x WHERE x.tenant_id = t.tenant_id AND x.state = 'open') THEN
-        PERFORM refuse(409, 'billing_busy', 'Another change is under way: wait until it is resolved.');
-    END IF;
-    IF key IS NOT NULL AND idempotent(key, body_sha256, (i->>'intent')::uuid) IS NOT NULL THEN
-        PERFORM refuse(409, 'billing_busy', 'The same request is under way.');
-    END IF;
-    IF i->>'kind' IN ('checkout', 'subscribe') THEN -- looked at before the lock, too; another may have been quicker
-        PERFORM need_no_order(t.tenant_id, i->'terms'->>'plan');
-        IF EXISTS (SELECT FROM checkouts c WHERE c.tenant_id = t.tenant_id AND c.state = 'open') THEN
-            PERFORM refuse(409, 'billing_busy', 'A page to pay at has just been opened: ask again for it.');
-        END IF;
-    END IF;
-    IF i->>'body' LIKE '%[trial_period_days]=%' THEN
-        PERFORM FROM people p WHERE p.person_id = ANY (trial_people(t.tenant_id, current_person())) ORDER BY p.person_id FOR NO KEY UPDATE;
-        IF trial_had(t) OR EXISTS (SELECT FROM billing_accounts a WHERE a.tenant_id = t.tenant_id AND a.trial_used_at IS NOT NULL) THEN
-            PERFORM refuse(409, 'billing_busy', 'Your trial has just been ordered elsewhere: order again, for an order without one.');
-        END IF;
-    END IF;
-    INSERT INTO billing_intents (tenant_id, intent_id, kind, method, path, body, subscription, seats_after, terms, person_id)
-        VALUES (t.tenant_id, (i->>'intent')::uuid, i->>'kind', i->>'method', i->>'path', i->>'body', i->>'subscription', n,
-                coalesce(i->'terms', '{}'), current_person());
-    IF i->>'quote' IS NOT NULL THEN -- given back by intent_resolve, should it fail
-        UPDATE quotes q SET accepted_at = now(), intent_id = (i->>'intent')::uuid
-            WHERE q.tenant_id = t.tenant_id AND q.quote_id = (i->>'quote')::uuid AND q.accepted_at IS NULL AND q.withdrawn_at IS NULL;
-        IF NOT FOUND THEN
-            PERFORM refuse(409, 'quote_accepted', 'This quote has been accepted, or is not offered any more.');
-        END IF;
-    END IF;
-    IF n IS NOT NULL AND i->'terms'->'seats' IS NULL
-       AND EXISTS (SELECT FROM subscriptions s WHERE s.tenant_id = t.tenant_id AND s.stripe_id = i->>'subscription' AND s.seats <> n) THEN
-        PERFORM refuse(409, 'billing_busy', 'The number of seats has just changed: look again.');
-    END IF;
-    IF n IS NOT NULL AND t.kind = 'organisation' THEN
-        PERFORM seats_follow(t.tenant_id, i->>'intent');
-        SELECT * INTO t FROM tenants WHERE tenant_id = t.tenant_id;
-        IF t.seats_bought < seats_taken(t) AND seats_leaving(t.tenant_id) > 0 THEN
-            PERFORM refuse(409, 'seats_in_use', format('%s seats are in use or held by invitations: take people out first.', seats_taken(t)),
-                           '/seats');
-        END IF;
-    END IF;
-    INSERT INTO jobs (id, tenant_id, kind, key, payload, run_after)
-        VALUES (gen_random_uuid(), t.tenant_id, 'billing_intent', i->>'intent', jsonb_build_object('intent', i->>'intent', 'tenant', t.tenant_id),
-                now() + interval '40 seconds');
-    PERFORM audit(t.tenant_id, current_person(), 'billing.' || (i->>'kind'), i->>'intent', coalesce(i->'terms', '{}'));
-END $$;
-
 -- As in 0023, and: trial_used also where order_check gives none because of another tenant.
 CREATE OR REPLACE FUNCTION billing_json() RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -158,28 +103,6 @@ BEGIN
         'under_way', (SELECT intent_json(i) FROM billing_intents i WHERE i.tenant_id = t.tenant_id AND i.state = 'open')));
 END $$;
 
--- As in 0022, and: trials are forgotten.
-CREATE OR REPLACE FUNCTION billing_tick(most int) RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    tenant uuid;
-    n int := 0;
-BEGIN
-    FOR tenant IN SELECT a.tenant_id FROM billing_accounts a WHERE a.next_change <= now() ORDER BY a.tenant_id LIMIT most LOOP
-        PERFORM lock_tenant(tenant);
-        PERFORM seats_follow(tenant, 'time');
-        n := n + 1;
-    END LOOP;
-    UPDATE stripe_events SET raw = NULL
-        WHERE event IN (SELECT x.event FROM stripe_events x WHERE x.raw IS NOT NULL AND x.taken_at < now() - interval '60 days'
-                                                              AND x.state IN ('done', 'foreign', 'ignored') LIMIT 1000);
-    DELETE FROM stripe_locks WHERE object IN (SELECT x.object FROM stripe_locks x
-        WHERE x.fetched_at < now() - interval '60 days' AND (x.until IS NULL OR x.until < now()) FOR UPDATE SKIP LOCKED); -- tenants are locked here
-    DELETE FROM trial_uses WHERE (audience, key_hash) IN (SELECT u.audience, u.key_hash FROM trial_uses u
-        WHERE u.used_at < now() - interval '3 years' LIMIT 1000 FOR UPDATE SKIP LOCKED);
-    RETURN n;
-END $$;
-
 -- Who owes ---------------------------------------------------------------------------------------------------------------
 
 CREATE FUNCTION need_no_debt(tenant uuid) RETURNS void LANGUAGE plpgsql STABLE AS $$
@@ -189,79 +112,9 @@ BEGIN
     END IF;
 END $$;
 
--- As in 0023, and: not while something is owed.
-CREATE OR REPLACE FUNCTION need_no_order(tenant uuid, of_plan text) RETURNS void LANGUAGE plpgsql STABLE AS $$
-BEGIN
-    IF EXISTS (SELECT FROM subscriptions s JOIN plans z USING (plan), plans p
-               WHERE s.tenant_id = tenant AND s.ended_at IS NULL AND s.status NOT IN ('incomplete_expired', 'canceled') AND p.plan = of_plan
-                 AND (z.modalities IS NULL OR p.modalities IS NULL OR z.modalities && p.modalities)) THEN
-        PERFORM refuse(409, 'already_subscribed', 'There is a subscription to this: change that one.', '/plan');
-    ELSIF EXISTS (SELECT FROM (SELECT i.result, i.created_at FROM billing_intents i
-                               WHERE i.tenant_id = tenant AND i.kind = 'subscribe' AND i.state = 'done'
-                               UNION ALL
-                               SELECT c.subscription, c.created_at FROM checkouts c WHERE c.tenant_id = tenant AND c.state = 'complete') x (made, at)
-                  WHERE x.made IS NOT NULL AND x.at > now() - interval '1 day'
-                    AND NOT EXISTS (SELECT FROM subscriptions s WHERE s.tenant_id = tenant AND s.stripe_id = x.made)) THEN
-        PERFORM refuse(409, 'billing_busy', 'Something has just been bought, and is being fetched: look again in a minute.');
-    END IF;
-    PERFORM need_no_debt(tenant);
-END $$;
-
 -- Invoices outlast their subscription, and only Stripe knows which are paid: does it have to be asked?
 CREATE FUNCTION has_had_invoices(tenant uuid) RETURNS boolean LANGUAGE sql STABLE AS
 $$ SELECT EXISTS (SELECT FROM subscriptions s WHERE s.tenant_id = tenant AND s.collection = 'send_invoice') $$;
-
--- As in 0023, and: invoiced, whether there may be invoices to look at; no trial for who has had one elsewhere.
-CREATE OR REPLACE FUNCTION order_check(of_plan text, of_period text, of_currency text, n int, of_quote uuid) RETURNS json
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-DECLARE
-    t tenants := need_payer();
-    a billing_accounts;
-    p plans;
-    q quotes;
-    x plan_prices;
-    c checkouts;
-BEGIN
-    IF of_quote IS NOT NULL THEN
-        SELECT * INTO q FROM quotes y WHERE y.tenant_id = t.tenant_id AND y.quote_id = of_quote AND y.withdrawn_at IS NULL;
-        IF NOT FOUND THEN
-            PERFORM refuse(404, 'quote_not_found', 'There is no such quote.');
-        ELSIF q.accepted_at IS NOT NULL THEN
-            PERFORM refuse(409, 'quote_accepted', 'This quote has been accepted.');
-        ELSIF q.valid_until <= now() THEN
-            PERFORM refuse(410, 'quote_expired', 'This quote is no longer good: ask for a new one.');
-        END IF;
-        of_plan := q.plan; of_period := q.period; of_currency := q.currency; n := q.seats;
-    END IF;
-    SELECT * INTO p FROM plans y WHERE y.plan = of_plan AND (y.on_sale OR of_quote IS NOT NULL);
-    IF NOT FOUND THEN
-        PERFORM refuse(422, 'plan_not_found', 'There is no such plan on sale.', '/plan');
-    ELSIF p.audience <> t.kind THEN
-        PERFORM refuse(422, 'plan_not_for_you', 'This plan is sold to ' || CASE p.audience WHEN 'individual' THEN 'individuals' ELSE 'organisations' END || '.', '/plan');
-    ELSIF t.kind = 'individual' AND n <> 1 THEN
-        PERFORM refuse(422, 'out_of_range', 'An individual buys one.', '/seats');
-    END IF;
-    SELECT * INTO x FROM plan_prices y WHERE y.plan = of_plan AND y.period = of_period AND y.currency = of_currency AND y.on_sale;
-    IF NOT FOUND AND q.amount IS NULL THEN
-        PERFORM refuse(422, 'price_not_found', 'This plan is not sold for this period in this currency.', '/currency');
-    END IF;
-    SELECT * INTO a FROM billing_accounts y WHERE y.tenant_id = t.tenant_id;
-    IF a.currency <> of_currency AND EXISTS (SELECT FROM subscriptions y WHERE y.tenant_id = t.tenant_id AND y.ended_at IS NULL) THEN
-        PERFORM refuse(409, 'currency_fixed', 'Your subscription is in ' || a.currency || ': another currency needs it to end first.', '/currency');
-    END IF;
-    PERFORM need_no_order(t.tenant_id, of_plan);
-    IF t.kind = 'organisation' AND n < seats_taken(t) THEN
-        PERFORM refuse(409, 'seats_in_use', format('%s seats are in use or held by invitations.', seats_taken(t)), '/seats');
-    END IF;
-    SELECT * INTO c FROM checkouts y WHERE y.tenant_id = t.tenant_id AND y.state = 'open';
-    RETURN json_build_object('tenant', t.tenant_id, 'slug', t.slug, 'name', t.name, 'kind', t.kind, 'customer', a.customer, 'price', x.price,
-        'product', p.product, 'amount', q.amount, 'plan', of_plan, 'period', of_period, 'currency', of_currency, 'seats', n,
-        'days_until_due', q.days_until_due, 'trial_with_card', p.trial_with_card, 'invoiced', has_had_invoices(t.tenant_id),
-        'trial_days', CASE WHEN p.trial_days > 0 AND a.trial_used_at IS NULL AND of_quote IS NULL AND NOT trial_had(t) THEN p.trial_days ELSE 0 END,
-        'email', (SELECT y.email FROM people y WHERE y.person_id = current_person()),
-        'checkout', CASE WHEN c.checkout_id IS NOT NULL THEN json_build_object('id', c.checkout_id, 'session', c.session, 'url', c.url,
-                         'terms', c.terms, 'expires_at', c.expires_at) END);
-END $$;
 
 -- Changes ----------------------------------------------------------------------------------------------------------------
 
